@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The option tables of carnotd: its own, the meter's and those of each source, as one set. */
+#include "agent/settings.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
+
+#define FIELD(member) offsetof(struct agent_settings, member)
+
+static const struct carnot_option agent_options[] = {
+    {.name = "config.file",
+     .type = OPTION_STRING,
+     .offset = FIELD(config_file),
+     .metavar = "FILE",
+     .help = "YAML file with these same settings; flags come after it."},
+    {.name = "web.listen-address",
+     .type = OPTION_LIST,
+     .offset = FIELD(listen_addresses),
+     .def = ":9010",
+     .metavar = "ADDRESS",
+     .help = "Address and port for Prometheus (repeatable); port 0 takes any, \"none\" serves nothing."},
+    {.name = "web.telemetry-path",
+     .type = OPTION_STRING,
+     .offset = FIELD(telemetry_path),
+     .def = "/metrics",
+     .metavar = "PATH",
+     .help = "Path of the metrics."},
+    {.name = "web.timeout",
+     .type = OPTION_DURATION,
+     .offset = FIELD(web_timeout_ns),
+     .def = "60s",
+     .min = NS_PER_SEC,
+     .max = 3600 * NS_PER_SEC,
+     .metavar = "TIME",
+     .help = "A connection silent for so long is closed."},
+    {.name = "socket.path",
+     .type = OPTION_STRING,
+     .offset = FIELD(socket_path),
+     .def = "/run/carnot/carnot.sock",
+     .metavar = "PATH",
+     .help = "Unix socket for the command line and libraries; empty: none."},
+    {.name = "socket.group",
+     .type = OPTION_STRING,
+     .offset = FIELD(socket_group),
+     .def = "carnot",
+     .metavar = "GROUP",
+     .help = "Members of this group see all units, as root does; others see their own."},
+    {.name = "path.procfs",
+     .type = OPTION_STRING,
+     .offset = FIELD(procfs),
+     .def = "/proc",
+     .metavar = "DIR",
+     .help = "Where procfs is."},
+    {.name = "path.sysfs",
+     .type = OPTION_STRING,
+     .offset = FIELD(sysfs),
+     .def = "/sys",
+     .metavar = "DIR",
+     .help = "Where sysfs is."},
+    {.name = "path.cgroupfs",
+     .type = OPTION_STRING,
+     .offset = FIELD(cgroupfs),
+     .def = "/sys/fs/cgroup",
+     .metavar = "DIR",
+     .help = "Where the control groups are."},
+    {.name = "path.rootfs",
+     .type = OPTION_STRING,
+     .offset = FIELD(rootfs),
+     .def = "/",
+     .metavar = "DIR",
+     .help = "Root for etc/passwd and the time zone."},
+    {.name = "activity.bpf-stats",
+     .type = OPTION_BOOL,
+     .offset = FIELD(bpf_stats),
+     .def = "false",
+     .help = "Have the kernel time our BPF programs (costs about 30 ns per switch)."},
+    {.name = "log.level",
+     .type = OPTION_ENUM,
+     .offset = FIELD(log_level),
+     .def = "info",
+     .choices = log_levels,
+     .help = "Least important line to log."},
+    {.name = "log.format",
+     .type = OPTION_ENUM,
+     .offset = FIELD(log_format),
+     .def = "text",
+     .choices = log_formats,
+     .help = "Form of log lines."},
+    {.name = "help",
+     .letter = 'h',
+     .type = OPTION_BOOL,
+     .offset = FIELD(help),
+     .def = "false",
+     .help = "Show this help."},
+    {.name = "version",
+     .letter = 'V',
+     .type = OPTION_BOOL,
+     .offset = FIELD(version),
+     .def = "false",
+     .help = "Show the version."},
+};
+
+#define GROUPS_MAX 16
+
+int settings_load(int argc, char **argv, struct agent_settings *ret_settings, struct option_set *ret_set,
+                  bool *ret_in_file, struct carnot_err *err)
+{
+    /* Static, since the set keeps pointing at it: the tables of a program are the same for its life. */
+    static struct option_group groups[GROUPS_MAX];
+    size_t n = 0;
+    int r;
+
+    groups[n++] = (struct option_group){"carnotd", agent_options, ELEMENTSOF(agent_options), ret_settings};
+    groups[n++] = (struct option_group){"Measuring", meter_options, meter_options_count, &ret_settings->meter};
+    for (size_t i = 0; i < source_registry_count && n < GROUPS_MAX; i++)
+        if (source_registry[i]->n_options)
+            groups[n++] = (struct option_group){source_registry[i]->name, source_registry[i]->options,
+                                                source_registry[i]->n_options, source_registry[i]->settings};
+    *ret_settings = (struct agent_settings){0};
+    *ret_in_file = false;
+    option_set_init(ret_set, groups, n);
+    r = option_defaults(ret_set, err);
+    if (r < 0)
+        return r;
+    /* Twice: the first pass finds --config.file (and refuses what is wrong with the flags), the second puts the flags
+     * above the file. */
+    r = option_parse_argv(ret_set, argc, argv, true, err);
+    if (r < 0)
+        return r;
+    if (r < argc)
+        return carnot_err_set(err, EINVAL, "carnotd takes no operand, but was given \"%s\"; see carnotd --help",
+                              argv[r]);
+    if (!ret_settings->config_file || !ret_settings->config_file[0])
+        return 0;
+    const char *file = ret_settings->config_file;
+    r = option_defaults(ret_set, err);
+    if (r < 0)
+        return r;
+    r = option_load_yaml(ret_set, file, err);
+    if (r < 0) {
+        *ret_in_file = true;
+        return r;
+    }
+    r = option_parse_argv(ret_set, argc, argv, true, err);
+    return r < 0 ? r : 0;
+}

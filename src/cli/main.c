@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program `carnot`: finds the verb and hands over. */
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "cli/text.h"
+
+const struct cli_verb cli_verbs[] = {
+    {.name = "run",
+     .usage = "carnot run [OPTIONS] [--] COMMAND [ARGUMENT ...]",
+     .summary = "run a command; tell its time, energy and emissions",
+     .text =
+         "Runs COMMAND with its own stdin, stdout, signals and exit status, and tells on stderr what it used, all its\n"
+         "descendants included. Asks the agent where there is one, else measures in this process; without rights too.",
+     .run = cmd_run},
+    {.name = "top",
+     .usage = "carnot top [OPTIONS]",
+     .summary = "who uses how much energy now: processes, control groups, users",
+     .text =
+         "Shows power by process, control group or user, and what of the node belongs to none of them, so that the\n"
+         "table adds up. A full screen on a terminal (h there tells the keys), a plain table elsewhere.",
+     .run = cmd_top},
+    {.name = "doctor",
+     .usage = "carnot doctor [OPTIONS]",
+     .summary = "what can be measured here, what is missing, and the command that mends it",
+     .text = "Looks at energy sources, rights, control groups, agent and grid zone, then measures for a few seconds.\n"
+             "Exit status 0: all that matters is there; 1: something that matters is missing.",
+     .run = cmd_doctor},
+    {.name = "help",
+     .usage = "carnot help [VERB]",
+     .summary = "this text, or a verb's",
+     .text = "Prints help.",
+     .run = cmd_help},
+    {.name = "version",
+     .usage = "carnot version",
+     .summary = "version, features and build",
+     .text = "Prints version, features and build.",
+     .run = cmd_version},
+};
+const size_t cli_verbs_count = ELEMENTSOF(cli_verbs);
+
+const struct cli_verb *cli_verb_find(const char *name)
+{
+    for (size_t i = 0; i < cli_verbs_count; i++)
+        if (!strcmp(cli_verbs[i].name, name))
+            return &cli_verbs[i];
+    return NULL;
+}
+
+static int unknown_verb(const char *name)
+{
+    const char *names[ELEMENTSOF(cli_verbs) + 1] = {NULL};
+    const char *nearest;
+
+    for (size_t i = 0; i < cli_verbs_count; i++)
+        names[i] = cli_verbs[i].name;
+    nearest = text_nearest(name, names);
+    fprintf(stderr, "carnot: unknown %s \"%.60s\"; %s%s%s\n", name[0] == '-' ? "option" : "verb", name,
+            nearest ? "did you mean \"" : "carnot --help tells what there is", nearest ? nearest : "",
+            nearest ? "\"?" : "");
+    return carnot_err_exit_status(EINVAL);
+}
+
+int main(int argc, char **argv)
+{
+    const struct cli_verb *verb;
+
+    setlocale(LC_CTYPE, ""); /* which characters the terminal has; numbers always have a '.' */
+    if (argc < 2) {
+        fputs("carnot: no verb; carnot --help tells what there is\n", stderr);
+        return carnot_err_exit_status(EINVAL);
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+        verb = cli_verb_find("help");
+    else if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+        verb = cli_verb_find("version");
+    else
+        verb = cli_verb_find(argv[1]);
+    return verb ? verb->run(verb, argc - 1, argv + 1) : unknown_verb(argv[1]);
+}

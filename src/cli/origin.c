@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Views from an agent or from a meter of our own, see origin.h. */
+#include "cli/origin.h"
+
+#include <errno.h>
+#include <sys/timerfd.h>
+
+#include "base/json_out.h"
+#include "sinks/snapshot.h"
+
+#define CONNECT_TIMEOUT_NS (1 * NS_PER_SEC)  /* a local socket: longer means that nobody is there */
+#define ANSWER_TIMEOUT_NS  (10 * NS_PER_SEC) /* an answer may wait for the next slot of a second */
+/* A window shorter than this says little about peak power: counters tick and start at any time in it. */
+#define PEAK_WINDOW_MIN_NS (NS_PER_SEC / 2)
+
+static const char *or_null(const char *s)
+{
+    return s && s[0] ? s : NULL;
+}
+
+static const char *socket_path(const struct cli_settings *settings)
+{
+    const char *from_env = getenv("CARNOT_SOCKET");
+
+    if (settings->socket && settings->socket[0])
+        return settings->socket;
+    return from_env && from_env[0] ? from_env : CLI_SOCKET_DEFAULT;
+}
+
+static int open_agent(struct origin *origin, const struct cli_settings *settings, struct carnot_err *err)
+{
+    struct carnot_err why = CARNOT_ERR_INIT;
+
+    if (line_client_connect(origin->socket_path, CONNECT_TIMEOUT_NS, &origin->client, &why) >= 0)
+        return 0;
+    return carnot_err_set(err, ENODEV,
+                          "no agent at %s (%s); start carnotd, or use --agent=auto to measure in this process",
+                          origin->socket_path, why.msg);
+}
+
+static int open_meter(struct origin *origin, const struct cli_settings *settings, enum origin_use use,
+                      struct carnot_err *err)
+{
+    struct meter_settings meter = settings->meter;
+    struct itimerspec timer = {0};
+    uint64_t interval_ns = meter.sampling_interval_ns;
+    int r;
+
+    if (use == ORIGIN_COMMAND && meter.activity == ACTIVITY_AUTO) {
+        meter.activity = ACTIVITY_BPF;
+        r = meter_open(&origin->env, &meter, &origin->meter, NULL);
+        meter.activity = ACTIVITY_TREE;
+        if (r < 0)
+            r = meter_open(&origin->env, &meter, &origin->meter, err);
+    } else {
+        r = meter_open(&origin->env, &meter, &origin->meter, err);
+    }
+    if (r < 0)
+        return r;
+    origin->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    timer.it_interval.tv_sec = timer.it_value.tv_sec = (time_t)(interval_ns / NS_PER_SEC);
+    timer.it_interval.tv_nsec = timer.it_value.tv_nsec = (long)(interval_ns % NS_PER_SEC);
+    if (origin->timer_fd < 0 || timerfd_settime(origin->timer_fd, 0, &timer, NULL) < 0)
+        return carnot_err_errno(err, errno, "cannot make a timer");
+    origin->interval_ns = meter.attribution_interval_ns;
+    origin->next_tick_ns = clock_now(origin->env.clock).mono_ns + origin->interval_ns;
+    return 0;
+}
+
+int origin_open(struct origin *origin, const struct cli_settings *settings, enum origin_use use, struct carnot_err *err)
+{
+    int r;
+
+    *origin = (struct origin){.timer_fd = -1};
+    buf_init(&origin->text, LINE_ANSWER_MAX);
+    r = carnot_env_open(or_null(settings->procfs), or_null(settings->sysfs), or_null(settings->cgroupfs),
+                        or_null(settings->rootfs), &origin->env, err);
+    if (r < 0)
+        return r;
+    origin->env_open = true;
+    origin->socket_path = strdup(socket_path(settings));
+    if (!origin->socket_path)
+        return carnot_err_set(err, ENOMEM, "out of memory");
+    if (settings->agent != AGENT_NEVER) {
+        r = open_agent(origin, settings, err);
+        if (r >= 0 || settings->agent == AGENT_REQUIRED)
+            return r;
+    }
+    return open_meter(origin, settings, use, err);
+}
+
+void origin_close(struct origin *origin)
+{
+    line_client_close(origin->client);
+    meter_close(origin->meter);
+    if (origin->timer_fd >= 0)
+        close(origin->timer_fd);
+    if (origin->env_open)
+        carnot_env_close(&origin->env);
+    free(origin->socket_path);
+    buf_done(&origin->text);
+    *origin = (struct origin){.timer_fd = -1};
+}
+
+const char *origin_way(const struct origin *origin)
+{
+    return origin->meter ? "in process" : "agent";
+}
+
+/* The largest window of the open session. */
+static void note_peak(struct origin *origin)
+{
+    struct batch *batch = meter_latest(origin->meter);
+    const struct batch_unit *newest = NULL;
+    size_t n;
+
+    if (!batch)
+        return;
+    const struct batch_unit *units = batch_kind(batch, UNIT_SESSION, &n);
+    uint64_t window_ns = batch->end.mono_ns - batch->begin.mono_ns;
+    for (size_t i = 0; i < n; i++)
+        if (!newest || units[i].id > newest->id)
+            newest = &units[i];
+    if (newest && window_ns >= PEAK_WINDOW_MIN_NS)
+        origin->session_peak_uw =
+            max_u64(origin->session_peak_uw,
+                    (uint64_t)((unsigned __int128)batch_unit_window_uj(batch, newest) * NS_PER_SEC / window_ns));
+    batch_unref(batch);
+}
+
+int origin_tick(struct origin *origin, struct carnot_err *err)
+{
+    int r;
+
+    if (!origin->meter)
+        return 0;
+    r = meter_tick(origin->meter, err);
+    origin->next_tick_ns = clock_now(origin->env.clock).mono_ns + origin->interval_ns;
+    if (r >= 0 && origin->session)
+        note_peak(origin);
+    return r;
+}
+
+int origin_on_timer(struct origin *origin, struct carnot_err *err)
+{
+    uint64_t expirations, due_ns = origin->next_tick_ns, now_ns;
+    int r;
+
+    if (read(origin->timer_fd, &expirations, sizeof(expirations)) < 0)
+        return 0; /* somebody else took it: nothing is due */
+    now_ns = clock_now(origin->env.clock).mono_ns;
+    if (now_ns < due_ns) {
+        r = meter_sample(origin->meter, err);
+        return r < 0 ? r : 0;
+    }
+    r = origin_tick(origin, err);
+    /* On the grid, unless it was missed by more than a window (we were stopped). */
+    if (now_ns - due_ns < origin->interval_ns)
+        origin->next_tick_ns = due_ns + origin->interval_ns;
+    return r < 0 ? r : 1;
+}
+
+static int reconnect(struct origin *origin, struct carnot_err *err)
+{
+    origin->client = line_client_close(origin->client);
+    return line_client_connect(origin->socket_path, CONNECT_TIMEOUT_NS, &origin->client, err);
+}
+
+static int ask(struct origin *origin, const char *request, const char **ret_text, size_t *ret_len,
+               struct carnot_err *err)
+{
+    int r;
+
+    if (origin->client) {
+        r = line_client_request(origin->client, request, ANSWER_TIMEOUT_NS, ret_text, ret_len, err);
+        if (r >= 0)
+            return 0;
+        if (origin->session) /* it ended with its connection */
+            return r;
+    }
+    /* The agent may have been restarted: one new connection, then the failure stands. */
+    r = reconnect(origin, err);
+    return r < 0 ? r : line_client_request(origin->client, request, ANSWER_TIMEOUT_NS, ret_text, ret_len, err);
+}
+
+static int ask_snapshot(struct origin *origin, unsigned kinds, size_t limit, const char **ret_text, size_t *ret_len,
+                        struct carnot_err *err)
+{
+    struct json_out json;
+
+    buf_reset(&origin->text);
+    json_out_init(&json, &origin->text);
+    json_out_object(&json);
+    json_out_kv_u64(&json, "v", 1);
+    json_out_kv_string(&json, "op", "snapshot");
+    json_out_key(&json, "kinds");
+    json_out_array(&json);
+    for (unsigned k = 0; k < UNIT_KINDS; k++)
+        if (kinds & 1U << k)
+            json_out_string(&json, unit_kind_name((enum unit_kind)k));
+    json_out_array_end(&json);
+    if (limit > 0)
+        json_out_kv_u64(&json, "limit", limit);
+    json_out_object_end(&json);
+    return ask(origin, buf_str(&origin->text), ret_text, ret_len, err);
+}
+
+static int write_snapshot(struct origin *origin, unsigned kinds, size_t limit, struct carnot_err *err)
+{
+    const struct viewer viewer = {.all = true, .uid = (uint32_t)getuid(), .quantum_uj = 1};
+    const struct snapshot_options options = {.kinds = kinds, .limit = limit, .slot_ns = origin->interval_ns};
+    struct batch *batch = meter_latest(origin->meter);
+    int r;
+
+    if (!batch)
+        return carnot_err_set(err, ENODATA, "no window is complete yet; ask again in a second");
+    buf_reset(&origin->text);
+    r = snapshot_write(batch, &viewer, &options, &origin->text);
+    batch_unref(batch);
+    return r < 0 ? carnot_err_errno(err, -r, "cannot write a snapshot") : 0;
+}
+
+int origin_text(struct origin *origin, unsigned kinds, size_t limit, const char **ret_text, size_t *ret_len,
+                struct carnot_err *err)
+{
+    int r;
+
+    if (!origin->meter)
+        return ask_snapshot(origin, kinds, limit, ret_text, ret_len, err);
+    r = write_snapshot(origin, kinds, limit, err);
+    if (r < 0)
+        return r;
+    *ret_text = buf_str(&origin->text);
+    *ret_len = origin->text.len;
+    return 0;
+}
+
+int origin_view(struct origin *origin, unsigned kinds, size_t limit, struct view **ret_view, struct carnot_err *err)
+{
+    const char *text;
+    size_t len;
+    int r = origin_text(origin, kinds, limit, &text, &len, err);
+
+    return r < 0 ? r : view_parse(text, len, ret_view, err);
+}
+
+static void put_session_request(struct buf *out, const char *op, uint32_t session, const char *label)
+{
+    struct json_out json;
+
+    buf_reset(out);
+    json_out_init(&json, out);
+    json_out_object(&json);
+    json_out_kv_u64(&json, "v", 1);
+    json_out_kv_string(&json, "op", op);
+    if (session)
+        json_out_kv_u64(&json, "session", session);
+    if (label)
+        json_out_kv_string(&json, "label", label);
+    json_out_object_end(&json);
+}
+
+int origin_session_begin(struct origin *origin, const char *label, struct carnot_err *err)
+{
+    const char *text;
+    size_t len;
+    int r;
+
+    origin->session_peak_uw = 0;
+    if (origin->meter)
+        return meter_session_begin(origin->meter, (uint32_t)getpid(), (uint32_t)getuid(), label, &origin->session, err);
+    put_session_request(&origin->text, "session.begin", 0, label);
+    r = ask(origin, buf_str(&origin->text), &text, &len, err);
+    return r < 0 ? r : view_parse_session_begin(text, len, &origin->session, err);
+}
+
+/* Keeps of a snapshot's sessions only the newest: an ended one stays in the batch for a while. */
+static void keep_newest(struct view *view, uint64_t peak_uw)
+{
+    size_t newest = 0;
+
+    for (size_t i = 1; i < view->n_units; i++)
+        if (view->units[i].id > view->units[newest].id)
+            newest = i;
+    if (view->n_units > 0)
+        view->units[0] = view->units[newest];
+    view->n_units = view->n_units > 0;
+    view->session_peak_uw = peak_uw;
+}
+
+static int end_in_process(struct origin *origin, struct view **ret_view, struct carnot_err *err)
+{
+    struct view *view = NULL;
+    int r = origin_tick(origin, err);
+
+    if (r >= 0)
+        r = origin_view(origin, 1U << UNIT_SESSION, 0, &view, err);
+    if (r >= 0) {
+        keep_newest(view, origin->session_peak_uw);
+        *ret_view = view;
+    }
+    meter_session_end(origin->meter, origin->session);
+    origin->session = 0;
+    return r;
+}
+
+int origin_session_end(struct origin *origin, struct view **ret_view, struct carnot_err *err)
+{
+    const char *text;
+    size_t len;
+    int r;
+
+    if (origin->meter)
+        return end_in_process(origin, ret_view, err);
+    put_session_request(&origin->text, "session.end", origin->session, NULL);
+    r = ask(origin, buf_str(&origin->text), &text, &len, err);
+    origin->session = 0;
+    return r < 0 ? r : view_parse(text, len, ret_view, err);
+}
+
+void origin_session_drop(struct origin *origin)
+{
+    if (!origin->session)
+        return;
+    if (origin->meter)
+        meter_session_end(origin->meter, origin->session);
+    origin->session = 0; /* with an agent it ends when the connection closes */
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See cells.h. */
+#include "meter/cells.h"
+
+#include <errno.h>
+
+#include "attribution/split.h"
+
+#define CELLS_FIRST 256
+
+void cells_done(struct cells *cells)
+{
+    free(cells->cells);
+    free(cells->bucket_ns);
+    free(cells->group);
+    u64map_done(&cells->by_key);
+    *cells = (struct cells){0};
+}
+
+static int grow(struct cells *cells)
+{
+    uint32_t cap = cells->cap ? cells->cap * 2 : CELLS_FIRST;
+    struct cell *cell;
+    uint64_t *bucket_ns;
+    uint32_t *group;
+
+    if (cap > CELLS_MAX)
+        return -E2BIG;
+    cell = realloc(cells->cells, cap * sizeof *cell);
+    if (!cell)
+        return -ENOMEM;
+    cells->cells = cell;
+    bucket_ns = realloc(cells->bucket_ns, (size_t)cap * cells->n_buckets * sizeof *bucket_ns);
+    if (!bucket_ns)
+        return -ENOMEM;
+    cells->bucket_ns = bucket_ns;
+    group = realloc(cells->group, cap * sizeof *group);
+    if (!group)
+        return -ENOMEM;
+    cells->group = group;
+    cells->cap = cap;
+    return 0;
+}
+
+/* The cell of these owners, made at need. Two tasks of one process in one cgroup and session share a cell. */
+static int cell_of(struct cells *cells, const struct cell *want)
+{
+    const uint32_t id[] = {want->owner, want->process, want->cgroup, want->session_unit};
+    uint64_t key = hash_bytes(id, sizeof id, 0);
+    uint32_t index = u64map_get(&cells->by_key, key);
+    int r;
+
+    if (index != U64MAP_NONE)
+        return (int)index;
+    if (cells->n == cells->cap) {
+        r = grow(cells);
+        if (r < 0)
+            return r;
+    }
+    r = u64map_put(&cells->by_key, key, cells->n);
+    if (r < 0)
+        return r;
+    cells->cells[cells->n] = *want;
+    cells->cells[cells->n].cpu_ns = 0;
+    cells->group[cells->n] = want->owner == CELL_UNITS ? want->cgroup : SPLIT_NO_GROUP;
+    memset(cells->bucket_ns + (size_t)cells->n * cells->n_buckets, 0, cells->n_buckets * sizeof(uint64_t));
+    return (int)cells->n++;
+}
+
+static uint64_t sum_ns(const uint64_t *ns, uint32_t n)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t b = 0; b < n; b++)
+        sum += ns[b];
+    return sum;
+}
+
+/* Time without an owner is kept apart, so that nobody else pays for it. */
+static void lose_time(struct cells *cells, const uint64_t *ns)
+{
+    cells->lost_ns += sum_ns(ns, cells->n_buckets);
+    for (uint32_t b = 0; b < cells->n_buckets; b++)
+        cells->bucket_ns[b] += ns[b];
+}
+
+static void add_time(struct cells *cells, const struct cell *want, const uint64_t *ns)
+{
+    int index = cell_of(cells, want);
+
+    if (index < 0) {
+        lose_time(cells, ns);
+        return;
+    }
+    uint64_t *sum = cells->bucket_ns + (size_t)index * cells->n_buckets;
+    for (uint32_t b = 0; b < cells->n_buckets; b++) {
+        sum[b] += ns[b];
+        cells->cells[index].cpu_ns += ns[b];
+    }
+}
+
+static uint32_t session_unit(const struct unit_table *table, uint32_t session)
+{
+    int index = session ? unit_table_find_session(table, session) : -ENOENT;
+
+    return index < 0 ? UNIT_NO_INDEX : (uint32_t)index;
+}
+
+/* Fills the cgroup and user of a cell. A cgroup or user that cannot be made is a lack of memory: negative. */
+static int own(struct unit_table *table, struct cell *cell, uint32_t cgroup, uint32_t uid, uint64_t now_real_ns)
+{
+    int cgroup_unit = unit_table_cgroup(table, cgroup, now_real_ns);
+    int user = unit_table_user(table, uid, now_real_ns);
+
+    if (cgroup_unit < 0 || user < 0)
+        return -ENOMEM;
+    cell->cgroup = cgroup;
+    cell->cgroup_unit = (uint32_t)cgroup_unit;
+    cell->user = (uint32_t)user;
+    return 0;
+}
+
+/* The process of a task. One that was born and ended since the last window is not kept singly: under a fork storm that
+ * would be thousands of units that nobody ever sees again, so they share a unit per name, cgroup and user. */
+static int process_of(struct unit_table *table, const struct activity_task *task, const struct cells_window *window)
+{
+    int index = unit_table_find_process(table, task->pid, task->start_boot_ns);
+    bool ended = (task->flags & TASK_ENDED) && task->tid == task->pid;
+
+    if (index < 0 && (task->flags & TASK_ENDED))
+        return unit_table_aggregate(table, task->cgroup, task->uid, task->comm, window->now_real_ns);
+    index = unit_table_process(table, task->pid, task->start_boot_ns, task->start_boot_ns + window->boot_to_real_ns,
+                               task->cgroup, task->uid, task->comm);
+    if (index == -E2BIG || index == -ENOMEM)
+        return unit_table_aggregate(table, task->cgroup, task->uid, NULL, window->now_real_ns);
+    if (index >= 0 && ended && !table->units[index].ended_seq) {
+        table->units[index].flags |= UNIT_ENDED;
+        table->units[index].ended_seq = window->seq;
+    }
+    return index;
+}
+
+static void add_task(struct cells *cells, struct unit_table *table, const struct activity_task *task,
+                     const struct cells_window *window)
+{
+    struct cell cell = {.session_unit = session_unit(table, task->session), .cgroup = task->cgroup};
+    int process;
+
+    if (task->flags & TASK_KERNEL) {
+        cell.owner = CELL_KERNEL;
+    } else if (task->flags & TASK_MONITOR) {
+        cell.owner = CELL_MONITOR;
+    } else {
+        process = process_of(table, task, window);
+        if (process < 0 || own(table, &cell, task->cgroup, task->uid, window->now_real_ns) < 0) {
+            lose_time(cells, task->ns);
+            return;
+        }
+        cell.process = (uint32_t)process;
+    }
+    add_time(cells, &cell, task->ns);
+}
+
+static void add_rest(struct cells *cells, struct unit_table *table, const struct activity_rest *rest,
+                     const struct cells_window *window)
+{
+    struct cell cell = {.session_unit = session_unit(table, rest->session)};
+    int cgroup_unit = unit_table_cgroup(table, rest->cgroup, window->now_real_ns);
+    uint32_t uid = cgroup_unit < 0 ? UNIT_UID_UNKNOWN : table->units[cgroup_unit].uid;
+    int process = unit_table_aggregate(table, rest->cgroup, uid, NULL, window->now_real_ns);
+
+    if (process < 0 || own(table, &cell, rest->cgroup, uid, window->now_real_ns) < 0) {
+        lose_time(cells, rest->ns);
+        return;
+    }
+    cell.process = (uint32_t)process;
+    add_time(cells, &cell, rest->ns);
+}
+
+int cells_build(struct cells *cells, struct unit_table *table, const struct activity_window *activity,
+                uint32_t n_buckets, const struct cells_window *window)
+{
+    if (cells->n_buckets != n_buckets) {
+        cells_done(cells);
+        cells->n_buckets = n_buckets;
+    }
+    cells->n = 0;
+    cells->lost_ns = 0;
+    u64map_clear(&cells->by_key);
+    if (cell_of(cells, &(struct cell){.owner = CELL_RESIDUAL, .session_unit = UNIT_NO_INDEX}) < 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < activity->n_tasks; i++)
+        add_task(cells, table, &activity->tasks[i], window);
+    for (size_t i = 0; i < activity->n_rests; i++)
+        add_rest(cells, table, &activity->rests[i], window);
+    return cells->lost_ns ? 1 : 0;
+}

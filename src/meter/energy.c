@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See energy.h. A failing source slows itself down and stops nobody else. */
+#include "meter/energy.h"
+
+#include <errno.h>
+
+#define BACKOFF_FIRST_NS (100 * NS_PER_MS) /* one sampling interval */
+#define BACKOFF_MAX_NS   (60 * NS_PER_SEC) /* a source that comes back is seen within a minute */
+
+static bool listed(const struct option_list *list, const char *name)
+{
+    for (size_t i = 0; list && i < list->count; i++)
+        if (strcmp(list->items[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool kind_is_covered(const struct energy *energy, enum domain_kind kind)
+{
+    for (size_t i = 0; i < energy->n_domains; i++)
+        if (energy->domains[i].domain.kind == kind)
+            return true;
+    return false;
+}
+
+/* Takes the source's domains into ours. A model's domain is left out where a measuring source has that kind. */
+static size_t adopt_domains(struct energy *energy, struct energy_source *source)
+{
+    const struct domain *domains;
+    size_t n = source->ops->domains(source->self, &domains);
+    size_t before = energy->n_domains;
+    bool covered[DOMAINS_MAX] = {false};
+
+    for (size_t i = 0; i < n && i < DOMAINS_MAX; i++)
+        covered[i] = (source->ops->flags & SOURCE_MODEL) && kind_is_covered(energy, domains[i].kind);
+    for (size_t i = 0; i < DOMAINS_MAX; i++)
+        source->first_domain[i] = UINT32_MAX;
+    for (size_t i = 0; i < n && i < DOMAINS_MAX && energy->n_domains < DOMAINS_MAX; i++) {
+        if (covered[i])
+            continue;
+        source->first_domain[i] = (uint32_t)energy->n_domains;
+        energy->domains[energy->n_domains++] = (struct energy_domain){
+            .domain = domains[i],
+            .idle_uw = domains[i].idle_uw,
+            .status = -ENODATA,
+        };
+    }
+    return energy->n_domains - before;
+}
+
+static void open_source(struct energy *energy, const struct topology *topology, struct energy_source *source)
+{
+    struct source_args args = {.env = energy->env, .topology = topology, .settings = source->ops->settings};
+    struct carnot_err err = CARNOT_ERR_INIT;
+    int r = source->ops->probe ? source->ops->probe(&args, &err) : 0;
+
+    if (r >= 0)
+        r = source->ops->open(&args, &source->self, &err);
+    if (r < 0) {
+        source->self = NULL;
+        source->state = r;
+        snprintf(source->message, sizeof source->message, "%s", err.msg);
+        return;
+    }
+    if (adopt_domains(energy, source) == 0) {
+        source->self = source->ops->close(source->self);
+        source->state = -EALREADY;
+        snprintf(source->message, sizeof source->message, "not needed: every domain it gives is measured");
+    }
+}
+
+static void mark_totals(struct energy *energy)
+{
+    struct domain domains[DOMAINS_MAX];
+
+    for (size_t i = 0; i < energy->n_domains; i++)
+        domains[i] = energy->domains[i].domain;
+    domains_mark_total(domains, energy->n_domains);
+    for (size_t i = 0; i < energy->n_domains; i++)
+        energy->domains[i].domain.in_total = domains[i].in_total;
+}
+
+int energy_open(const struct carnot_env *env, const struct topology *topology, const struct option_list *only,
+                const struct option_list *off, struct energy *ret_energy, struct carnot_err *err)
+{
+    struct energy energy = {.env = env};
+
+    energy.domains = calloc(DOMAINS_MAX, sizeof *energy.domains);
+    energy.readings = calloc(DOMAINS_MAX, sizeof *energy.readings);
+    if (!energy.domains || !energy.readings) {
+        energy_close(&energy);
+        return carnot_err_set(err, ENOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < source_registry_count && i < ENERGY_SOURCES_MAX; i++) {
+        struct energy_source *source = &energy.sources[energy.n_sources++];
+
+        source->ops = source_registry[i];
+        if ((only && only->count && !listed(only, source->ops->name)) || listed(off, source->ops->name)) {
+            source->state = -ECANCELED;
+            snprintf(source->message, sizeof source->message, "switched off");
+            continue;
+        }
+        open_source(&energy, topology, source);
+    }
+    if (energy.n_domains == 0) {
+        energy_close(&energy);
+        return carnot_err_set(err, ENODEV,
+                              "no energy source can be used; run `carnot doctor` to see why and what mends it");
+    }
+    mark_totals(&energy);
+    *ret_energy = energy;
+    return 0;
+}
+
+void energy_close(struct energy *energy)
+{
+    for (size_t i = 0; i < energy->n_sources; i++)
+        if (energy->sources[i].self)
+            energy->sources[i].self = energy->sources[i].ops->close(energy->sources[i].self);
+    free(energy->domains);
+    free(energy->readings);
+    *energy = (struct energy){0};
+}
+
+static bool is_due(const struct energy_source *source, uint64_t now_ns, bool at_tick)
+{
+    uint64_t interval = source->ops->min_interval_ns;
+
+    if (!source->self || now_ns < source->not_before_ns)
+        return false;
+    if (source->last_read_ns == 0 || interval == 0)
+        return true;
+    /* Windows end when the timer fires, a little early or late: at a tick half the interval will do. Between ticks a
+     * slow source waits for the tick. */
+    return now_ns - source->last_read_ns >= (at_tick ? interval / 2 : interval + interval / 2);
+}
+
+static void take_reading(struct energy *energy, const struct energy_source *source, const struct reading *reading)
+{
+    uint32_t index = reading->domain < DOMAINS_MAX ? source->first_domain[reading->domain] : UINT32_MAX;
+    struct energy_domain *d;
+    uint64_t delta_uj = 0;
+
+    if (index == UINT32_MAX)
+        return;
+    d = &energy->domains[index];
+    d->status = reading->status;
+    if (reading->status < 0)
+        return;
+    if (reading->idle_uw)
+        d->idle_uw = reading->idle_uw;
+    enum delta_kind kind =
+        delta_step(&d->delta, reading->counter_uj, reading->modulus_uj, d->domain.max_uw, reading->mono_ns, &delta_uj);
+    if ((kind == DELTA_FORWARD || kind == DELTA_WRAPPED) && d->last_reading_ns && reading->mono_ns > d->last_reading_ns)
+        d->peak_uw = max_u64(d->peak_uw, muldiv_u64(delta_uj, NS_PER_SEC, reading->mono_ns - d->last_reading_ns));
+    if (d->last_reading_ns == 0)
+        d->window_begin_ns = reading->mono_ns;
+    d->window_uj += delta_uj;
+    d->last_reading_ns = reading->mono_ns;
+}
+
+static void fail_source(struct energy *energy, struct energy_source *source, uint64_t now_ns, int status,
+                        const char *msg)
+{
+    uint64_t wait = BACKOFF_FIRST_NS << (source->failures < 10 ? source->failures : 10);
+
+    source->errors++;
+    source->failures++;
+    source->not_before_ns = now_ns + min_u64(wait, BACKOFF_MAX_NS);
+    snprintf(source->message, sizeof source->message, "%s", msg);
+    for (size_t i = 0; i < DOMAINS_MAX; i++)
+        if (source->first_domain[i] != UINT32_MAX)
+            energy->domains[source->first_domain[i]].status = status;
+}
+
+static void read_source(struct energy *energy, struct energy_source *source)
+{
+    struct carnot_err err = CARNOT_ERR_INIT;
+    struct carnot_now before = clock_now(energy->env->clock), after;
+    size_t good = 0, bad = 0;
+    int n = source->ops->read(source->self, before.mono_ns, energy->readings, &err);
+
+    after = clock_now(energy->env->clock);
+    source->reads++;
+    source->last_read_ns = before.mono_ns;
+    source->read_ns = after.mono_ns - before.mono_ns;
+    if (n < 0) {
+        fail_source(energy, source, after.mono_ns, n, err.msg);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        take_reading(energy, source, &energy->readings[i]);
+        if (energy->readings[i].status == 0)
+            good++;
+        else if (energy->readings[i].status != -ENODATA)
+            bad++;
+    }
+    source->failures = 0;
+    source->not_before_ns = 0;
+    if (bad) {
+        source->errors++;
+        snprintf(source->message, sizeof source->message, "%zu of %d domains cannot be read%s%s", bad, n,
+                 err.msg[0] ? ": " : "", err.msg);
+    } else {
+        source->message[0] = '\0';
+    }
+    if (good)
+        source->last_success_real_ns = after.real_ns;
+}
+
+void energy_sample(struct energy *energy, bool at_tick)
+{
+    uint64_t now_ns = clock_now(energy->env->clock).mono_ns;
+
+    for (size_t i = 0; i < energy->n_sources; i++)
+        if (is_due(&energy->sources[i], now_ns, at_tick))
+            read_source(energy, &energy->sources[i]);
+}
+
+uint64_t energy_window_span_ns(const struct energy_domain *domain)
+{
+    return domain->last_reading_ns - domain->window_begin_ns;
+}
+
+void energy_window_reset(struct energy *energy)
+{
+    for (size_t i = 0; i < energy->n_domains; i++) {
+        struct energy_domain *d = &energy->domains[i];
+
+        d->window_uj = 0;
+        d->peak_uw = 0;
+        d->window_begin_ns = d->last_reading_ns;
+    }
+}
+
+void energy_rebase(struct energy *energy)
+{
+    uint64_t now_ns = clock_now(energy->env->clock).mono_ns;
+
+    for (size_t i = 0; i < energy->n_sources; i++) {
+        struct energy_source *source = &energy->sources[i];
+
+        if (source->self && source->ops->reset)
+            source->ops->reset(source->self, now_ns);
+    }
+    for (size_t i = 0; i < energy->n_domains; i++)
+        delta_rebase(&energy->domains[i].delta);
+}

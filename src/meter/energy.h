@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Energy of one machine: opens the sources, reads them when due, keeps one wrap-safe accumulator per domain.
+ * Knows nothing of who used the energy. Not thread-safe. */
+#ifndef CARNOT_METER_ENERGY_H
+#define CARNOT_METER_ENERGY_H
+
+#include "attribution/delta.h"
+#include "base/option.h"
+#include "model/quantity.h"
+#include "sources/source.h"
+
+#define ENERGY_SOURCES_MAX 16                        /* the registry's own length is checked against it */
+#define ENERGY_MESSAGE_MAX (CARNOT_ERR_MSG_MAX + 96) /* a sentence and its prefix */
+
+struct energy_source {
+    const struct source_ops *ops;
+    void *self; /* NULL: not in use, `message` says why */
+    int state; /* 0 in use; -errno from probe or open; -EALREADY: a measuring source covers it; -ECANCELED: switched off
+                */
+    uint32_t first_domain[DOMAINS_MAX]; /* the source's domain i is ours number first_domain[i]; UINT32_MAX: not used */
+    uint64_t last_read_ns;              /* monotonic, 0 before the first */
+    uint64_t not_before_ns;             /* back-off after failures */
+    unsigned failures;                  /* in a row */
+    uint64_t reads, errors, read_ns, last_success_real_ns;
+    char message[ENERGY_MESSAGE_MAX];
+};
+
+struct energy_domain {
+    struct domain domain;
+    struct delta delta;
+    int status;
+    uint64_t window_uj; /* since energy_window_reset */
+    uint64_t peak_uw;
+    uint64_t idle_uw;
+    uint64_t last_reading_ns; /* monotonic time of the last good reading */
+    uint64_t window_begin_ns; /* of the last good reading in an earlier window */
+};
+
+struct energy {
+    const struct carnot_env *env;
+    struct energy_source sources[ENERGY_SOURCES_MAX];
+    size_t n_sources;
+    struct energy_domain *domains;
+    size_t n_domains;
+    struct reading *readings; /* room for DOMAINS_MAX */
+};
+
+/* Probes and opens in the registry's order; `off` names sources that are not wanted, a non-empty `only` the only ones
+ * that are. A model gives only the kinds of domain that nothing measures. -ENODEV with a sentence when no domain at all
+ * was found. */
+int energy_open(const struct carnot_env *env, const struct topology *topology, const struct option_list *only,
+                const struct option_list *off, struct energy *ret_energy, struct carnot_err *err);
+void energy_close(struct energy *energy);
+
+/* Reads the sources that are due. `at_tick`: the end of a window, so those with a long minimum interval are read too.
+ */
+void energy_sample(struct energy *energy, bool at_tick);
+
+/* Time covered by the window's energy of a domain: from the last reading of the window before to the last one of this.
+ * 0: no reading. */
+uint64_t energy_window_span_ns(const struct energy_domain *domain);
+void energy_window_reset(struct energy *energy);
+
+/* After a suspend: sources forget their baselines; what was drawn meanwhile is a gap. */
+void energy_rebase(struct energy *energy);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The meter: sources, activity and attribution ticking together in one process. carnotd serves what it seals; `carnot
+ * run` and `carnot top` use the same one in process when there is no agent.
+ *
+ * Not thread-safe but for meter_latest(). No loop of its own: the caller calls meter_sample() and meter_tick() when
+ * due. */
+#ifndef CARNOT_METER_METER_H
+#define CARNOT_METER_METER_H
+
+#include "attribution/split.h"
+#include "base/fsroot.h"
+#include "base/option.h"
+#include "intensity/intensity.h"
+#include "model/batch.h"
+#include "sources/activity.h"
+#include "sources/source.h"
+
+enum activity_mode { ACTIVITY_AUTO, ACTIVITY_BPF, ACTIVITY_PROCFS, ACTIVITY_TREE };
+
+struct meter_settings {
+    uint64_t sampling_interval_ns;    /* 100 ms */
+    uint64_t attribution_interval_ns; /* 1 s */
+    int activity;                     /* enum activity_mode */
+    int hierarchy;                    /* enum cgroup_hierarchy */
+    int idle_policy;                  /* enum idle_policy */
+    uint64_t max_tasks;
+    double intensity_g_per_kwh;    /* > 0: given by hand */
+    const char *intensity_zone;    /* "" or NULL: by time zone */
+    bool process_series;           /* per-process series on /metrics */
+    struct option_list no_sources; /* names switched off; see meter options */
+    struct option_list only_sources;
+};
+
+extern const struct carnot_option meter_options[];
+extern const size_t meter_options_count;
+
+struct meter;
+
+/* Opens what there is. Fails only when nothing at all can be measured or modelled. */
+int meter_open(const struct carnot_env *env, const struct meter_settings *settings, struct meter **ret_meter,
+               struct carnot_err *err);
+struct meter *meter_close(struct meter *meter); /* NULL-safe, returns NULL */
+
+/* Reads every energy source (10 Hz). A failing source is a metric, not an error. */
+int meter_sample(struct meter *meter, struct carnot_err *err);
+/* Samples, reads activity, attributes, seals a batch. The new batch is meter_latest(). */
+int meter_tick(struct meter *meter, struct carnot_err *err);
+
+/* The newest sealed batch with a reference for the caller, NULL before the first. From any thread. */
+struct batch *meter_latest(struct meter *meter);
+
+/* The caller's timer came late by whole windows: counted in the batch's self figures. */
+void meter_missed_tick(struct meter *meter, uint64_t ticks);
+
+/* Tells that a batch up to seq was given to a scraper: ended units in it need not be kept longer. From any thread. */
+void meter_reported(struct meter *meter, uint64_t seq);
+
+/* A session gathers everything that children of `pid` use from now on. Returns its number (> 0). The label is copied.
+ */
+int meter_session_begin(struct meter *meter, uint32_t pid, uint32_t uid, const char *label, uint32_t *ret_session,
+                        struct carnot_err *err);
+void meter_session_end(struct meter *meter, uint32_t session);
+
+/* What was chosen and why, for doctor and the log: text lines "subject: state: reason". */
+void meter_describe(const struct meter *meter, struct buf *out);
+const char *meter_activity_name(const struct meter *meter);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Domains: the regions of a machine whose energy is counted, and how they overlap.
+ *
+ * psys contains the packages; a package contains core and uncore; DRAM is beside the package on servers (and never
+ * added when psys or host is taken as the total). Never sum domains blindly: domains_mark_total() says which ones make
+ * the node. */
+#ifndef CARNOT_MODEL_DOMAIN_H
+#define CARNOT_MODEL_DOMAIN_H
+
+#include "base/util.h"
+
+enum domain_kind {
+    DOMAIN_PACKAGE,
+    DOMAIN_CORE,
+    DOMAIN_UNCORE,
+    DOMAIN_DRAM,
+    DOMAIN_PSYS,
+    DOMAIN_GPU,
+    DOMAIN_HOST,
+    DOMAIN_OTHER, /* a powercap zone whose name says nothing to us: reported, attributed, not in the total */
+};
+
+/* How a figure was got, best first. */
+enum quality { QUALITY_MEASURED, QUALITY_DERIVED, QUALITY_MODELLED, QUALITY_DEFAULT };
+
+#define DOMAIN_NAME_MAX 48
+#define DOMAINS_MAX     128 /* 8 packages x 4 dies x 4 zones; more is a parser gone wrong */
+
+struct domain {
+    char name[DOMAIN_NAME_MAX]; /* unique in a machine: "package-0", "package-0-die-1", "dram-0", "core-0", "psys" */
+    enum domain_kind kind;
+    enum quality quality;
+    int package;        /* physical package id, -1: the whole machine */
+    int die;            /* -1: every die of the package */
+    int node;           /* NUMA node, -1: every node of the package */
+    const char *source; /* static: "rapl_powercap" */
+    uint64_t idle_uw;   /* idle power where known (model, calibration), 0: unknown */
+    uint64_t max_uw;    /* most it can plausibly draw, 0: unknown */
+    bool in_total;      /* see domains_mark_total */
+};
+
+const char *domain_kind_name(enum domain_kind kind); /* "package" */
+const char *quality_name(enum quality quality);      /* "measured" */
+enum quality quality_worse(enum quality a, enum quality b);
+
+/* True when the energy of `inner` is (part of) what `outer` counts. */
+bool domain_contains(const struct domain *outer, const struct domain *inner);
+
+/* Sets in_total on the domains that make up the node with no overlap: packages, DRAM and GPUs (host, if there is one,
+ * stands alone; psys only where there is no package). Two sources of the same region: the first one counts. */
+void domains_mark_total(struct domain *domains, size_t n);
+
+#endif

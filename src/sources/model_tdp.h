@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings and formula of the power model, for its option table and its tests. */
+#ifndef CARNOT_SOURCES_MODEL_TDP_H
+#define CARNOT_SOURCES_MODEL_TDP_H
+
+struct model_tdp_settings {
+    double tdp_watts; /* per package; 0: from the table */
+    double idle_ratio;
+    double gamma;
+    double memory_watts_per_gb;
+};
+
+/* P = r*TDP + (TDP - r*TDP) * u^gamma, in watts; u is held to 0..1. */
+double model_tdp_power_w(double tdp_w, double idle_ratio, double gamma, double u);
+
+#endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* THE list of energy sources. What measures stands before what models; knows nothing else. */
+#include "sources/registry.h"
+
+const struct source_ops *const source_registry[] = {
+    &source_rapl_powercap,
+    &source_model_tdp,
+};
+
+const size_t source_registry_count = ELEMENTSOF(source_registry);

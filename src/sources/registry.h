@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The energy sources by name, for the list in registry.c and for tests. Programs use source_registry. */
+#ifndef CARNOT_SOURCES_REGISTRY_H
+#define CARNOT_SOURCES_REGISTRY_H
+
+#include "sources/source.h"
+
+extern const struct source_ops source_rapl_powercap;
+extern const struct source_ops source_model_tdp;
+
+#endif
