@@ -23,7 +23,7 @@ static uint64_t read_ns(clockid_t id)
 {
     struct timespec ts = {0};
 
-    /* Cannot fail: the three clocks exist on every kernel that we run on. */
+    /* Cannot fail: our clocks exist on every kernel that we run on. */
     (void)clock_gettime(id, &ts);
     return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
 }
@@ -88,20 +88,12 @@ struct clock_event clock_watch_update(struct clock_watch *watch, const struct ca
     return event;
 }
 
-static uint64_t cpu_clock_ns(clockid_t id)
-{
-    struct timespec ts = {0};
-
-    clock_gettime(id, &ts);
-    return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
-}
-
 uint64_t clock_thread_cpu_ns(void)
 {
-    return cpu_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    return read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 uint64_t clock_process_cpu_ns(void)
 {
-    return cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    return read_ns(CLOCK_PROCESS_CPUTIME_ID);
 }

@@ -55,6 +55,9 @@ int cli_options_parse(struct cli_options *options, const struct cli_verb *verb, 
                       bool stop_at_operand, struct carnot_err *err);
 void cli_options_done(struct cli_options *options);
 
+int cli_env_open(const struct cli_settings *settings, struct carnot_env *ret_env, struct carnot_err *err);
+const char *cli_socket_path(const struct cli_settings *settings);
+
 /* Prints the help of a verb on stdout. */
 int cli_print_help(const struct cli_verb *verb, const struct cli_options *options);
 

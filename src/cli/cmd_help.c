@@ -49,7 +49,7 @@ int cmd_version(const struct cli_verb *verb, int argc, char **argv)
     buf_puts(&text, "\nactivity readers:");
     for (size_t i = 0; i < activity_registry_count; i++)
         buf_printf(&text, " %s", activity_registry[i]->name);
-    buf_printf(&text, " %s\nbuild: %s, %s\n", activity_tree.name, __VERSION__,
+    buf_printf(&text, " %s\nbuild: compiler %s, %s\n", activity_tree.name, __VERSION__,
 #ifdef NDEBUG
                "assertions off"
 #else

@@ -11,6 +11,7 @@
 #include "cli/origin.h"
 #include "cli/run_report.h"
 #include "cli/term.h"
+#include "model/quantity.h"
 
 #define REPEATS_MAX 10000 /* a day of commands of ten seconds */
 
@@ -140,9 +141,10 @@ static void take_session(struct run *run, struct run_figures *figures, struct vi
         return;
     }
     figures->has_energy = true;
-    figures->peak_uw = view->session_peak_uw;
     if (unit) {
         figures->energy_uj = unit->total_energy_uj;
+        /* The run itself is a window too: one shorter than the meter's would else peak below its mean. */
+        figures->peak_uw = max_u64(view->session_peak_uw, power_uw(figures->energy_uj, figures->wall_ns));
         figures->session_cpu_ns = unit->cpu_ns;
         for (size_t d = 0; d < view->n_domains; d++)
             run->domain_uj[d] = saturating_add(run->domain_uj[d], unit->energy_uj[d]);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `carnot top`: who uses how much energy now, on a whole screen or as plain tables. */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 
 #include "cli/origin.h"
@@ -82,27 +81,6 @@ static const struct carnot_option top_options[] = {
      .help = "Time between two tables or refreshes, at least 1s."},
 };
 
-/* Lets the meter work until `until_ns`, or until it closes a window. 1 when it did. */
-static int work_until(struct origin *origin, uint64_t until_ns, struct carnot_err *err)
-{
-    for (;;) {
-        uint64_t now_ns = clock_now(origin->env.clock).mono_ns;
-        struct pollfd fd = {.fd = origin_timer_fd(origin), .events = POLLIN};
-        int r;
-
-        if (now_ns >= until_ns)
-            return 0;
-        r = poll(&fd, 1, (int)((until_ns - now_ns) / NS_PER_MS) + 1);
-        if (r < 0 && errno != EINTR)
-            return carnot_err_errno(err, errno, "cannot wait");
-        if (r > 0) {
-            r = origin_on_timer(origin, err);
-            if (r != 0)
-                return r;
-        }
-    }
-}
-
 /* The newest view; waits for the first one. The text that it was read from is the origin's. */
 static int wait_for_view(struct origin *origin, unsigned kinds, size_t limit, struct view **ret_view,
                          const char **ret_text, size_t *ret_len, struct carnot_err *err)
@@ -117,7 +95,7 @@ static int wait_for_view(struct origin *origin, unsigned kinds, size_t limit, st
         uint64_t now_ns = clock_now(origin->env.clock).mono_ns;
         if ((r != -ENODATA && r != -EAGAIN) || now_ns >= give_up_ns)
             return r;
-        r = work_until(origin, now_ns + RETRY_NS, err);
+        r = origin_work_until(origin, now_ns + RETRY_NS, err);
         if (r < 0)
             return r;
     }
@@ -158,7 +136,7 @@ static int put_tables(const struct cli_verb *verb, struct origin *origin, const 
         uint64_t next_ns = clock_now(origin->env.clock).mono_ns + settings->interval_ns;
 
         while (i > 0 && r >= 0 && clock_now(origin->env.clock).mono_ns < next_ns)
-            r = work_until(origin, next_ns, &err);
+            r = origin_work_until(origin, next_ns, &err);
         buf_reset(&out);
         if (i > 0 && !settings->json)
             buf_putc(&out, '\n');

@@ -79,6 +79,26 @@ void cli_options_done(struct cli_options *options)
     option_set_done(&options->set);
 }
 
+static const char *or_null(const char *s)
+{
+    return s && s[0] ? s : NULL;
+}
+
+int cli_env_open(const struct cli_settings *settings, struct carnot_env *ret_env, struct carnot_err *err)
+{
+    return carnot_env_open(or_null(settings->procfs), or_null(settings->sysfs), or_null(settings->cgroupfs),
+                           or_null(settings->rootfs), ret_env, err);
+}
+
+const char *cli_socket_path(const struct cli_settings *settings)
+{
+    const char *from_env = getenv("CARNOT_SOCKET");
+
+    if (settings->socket && settings->socket[0])
+        return settings->socket;
+    return from_env && from_env[0] ? from_env : CLI_SOCKET_DEFAULT;
+}
+
 int cli_print_help(const struct cli_verb *verb, const struct cli_options *options)
 {
     struct buf text;

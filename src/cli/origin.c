@@ -3,6 +3,7 @@
 #include "cli/origin.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/timerfd.h>
 
 #include "base/json_out.h"
@@ -12,22 +13,11 @@
 #define ANSWER_TIMEOUT_NS  (10 * NS_PER_SEC) /* an answer may wait for the next slot of a second */
 /* A window shorter than this says little about peak power: counters tick and start at any time in it. */
 #define PEAK_WINDOW_MIN_NS (NS_PER_SEC / 2)
+/* A modelled domain is read at most so often (sources count in clock ticks of 10 ms): a window that is to have its
+ * energy may not be shorter. */
+#define MODEL_WINDOW_MIN_NS (NS_PER_SEC / 2)
 
-static const char *or_null(const char *s)
-{
-    return s && s[0] ? s : NULL;
-}
-
-static const char *socket_path(const struct cli_settings *settings)
-{
-    const char *from_env = getenv("CARNOT_SOCKET");
-
-    if (settings->socket && settings->socket[0])
-        return settings->socket;
-    return from_env && from_env[0] ? from_env : CLI_SOCKET_DEFAULT;
-}
-
-static int open_agent(struct origin *origin, const struct cli_settings *settings, struct carnot_err *err)
+static int open_agent(struct origin *origin, struct carnot_err *err)
 {
     struct carnot_err why = CARNOT_ERR_INIT;
 
@@ -73,16 +63,15 @@ int origin_open(struct origin *origin, const struct cli_settings *settings, enum
 
     *origin = (struct origin){.timer_fd = -1};
     buf_init(&origin->text, LINE_ANSWER_MAX);
-    r = carnot_env_open(or_null(settings->procfs), or_null(settings->sysfs), or_null(settings->cgroupfs),
-                        or_null(settings->rootfs), &origin->env, err);
+    r = cli_env_open(settings, &origin->env, err);
     if (r < 0)
         return r;
     origin->env_open = true;
-    origin->socket_path = strdup(socket_path(settings));
+    origin->socket_path = strdup(cli_socket_path(settings));
     if (!origin->socket_path)
         return carnot_err_set(err, ENOMEM, "out of memory");
     if (settings->agent != AGENT_NEVER) {
-        r = open_agent(origin, settings, err);
+        r = open_agent(origin, err);
         if (r >= 0 || settings->agent == AGENT_REQUIRED)
             return r;
     }
@@ -135,7 +124,8 @@ int origin_tick(struct origin *origin, struct carnot_err *err)
     if (!origin->meter)
         return 0;
     r = meter_tick(origin->meter, err);
-    origin->next_tick_ns = clock_now(origin->env.clock).mono_ns + origin->interval_ns;
+    origin->last_tick_ns = clock_now(origin->env.clock).mono_ns;
+    origin->next_tick_ns = origin->last_tick_ns + origin->interval_ns;
     if (r >= 0 && origin->session)
         note_peak(origin);
     return r;
@@ -158,6 +148,26 @@ int origin_on_timer(struct origin *origin, struct carnot_err *err)
     if (now_ns - due_ns < origin->interval_ns)
         origin->next_tick_ns = due_ns + origin->interval_ns;
     return r < 0 ? r : 1;
+}
+
+int origin_work_until(struct origin *origin, uint64_t until_ns, struct carnot_err *err)
+{
+    for (;;) {
+        uint64_t now_ns = clock_now(origin->env.clock).mono_ns;
+        struct pollfd fd = {.fd = origin->timer_fd, .events = POLLIN};
+        int r;
+
+        if (now_ns >= until_ns)
+            return 0;
+        r = poll(&fd, 1, (int)min_u64((until_ns - now_ns) / NS_PER_MS + 1, INT32_MAX));
+        if (r < 0 && errno != EINTR)
+            return carnot_err_errno(err, errno, "cannot wait");
+        if (r > 0) {
+            r = origin_on_timer(origin, err);
+            if (r != 0)
+                return r;
+        }
+    }
 }
 
 static int reconnect(struct origin *origin, struct carnot_err *err)
@@ -288,11 +298,31 @@ static void keep_newest(struct view *view, uint64_t peak_uw)
     view->session_peak_uw = peak_uw;
 }
 
+static bool is_modelled(struct origin *origin)
+{
+    struct batch *batch = meter_latest(origin->meter);
+    bool modelled = false;
+
+    for (size_t d = 0; batch && d < batch->n_domains; d++)
+        modelled |= batch->domains[d].domain.quality >= QUALITY_MODELLED;
+    batch_unref(batch);
+    return modelled;
+}
+
 static int end_in_process(struct origin *origin, struct view **ret_view, struct carnot_err *err)
 {
     struct view *view = NULL;
-    int r = origin_tick(origin, err);
+    int r = 0;
 
+    /* The command has ended; its last window is closed when the model can say what that window used. */
+    while (r >= 0 && is_modelled(origin) &&
+           clock_now(origin->env.clock).mono_ns < origin->last_tick_ns + MODEL_WINDOW_MIN_NS) {
+        r = origin_work_until(origin, origin->last_tick_ns + MODEL_WINDOW_MIN_NS, err);
+        if (r == 1)
+            break;
+    }
+    if (r == 0)
+        r = origin_tick(origin, err);
     if (r >= 0)
         r = origin_view(origin, 1U << UNIT_SESSION, 0, &view, err);
     if (r >= 0) {

@@ -20,7 +20,7 @@ struct origin {
     struct meter *meter;        /* NULL: agent */
     int timer_fd;               /* -1: agent */
     uint64_t interval_ns;       /* between two ticks of the meter */
-    uint64_t next_tick_ns;
+    uint64_t next_tick_ns, last_tick_ns;
     struct buf text; /* the newest answer */
     uint32_t session;
     uint64_t session_peak_uw;
@@ -46,6 +46,10 @@ static inline int origin_timer_fd(const struct origin *origin)
 int origin_on_timer(struct origin *origin, struct carnot_err *err);
 /* Closes the meter's window now; nothing with an agent. */
 int origin_tick(struct origin *origin, struct carnot_err *err);
+
+/* Does that until `until_ns` of the monotonic clock, or until a window was closed: then 1. With an agent it only waits.
+ */
+int origin_work_until(struct origin *origin, uint64_t until_ns, struct carnot_err *err);
 
 /* The newest snapshot. `kinds` is a bit per enum unit_kind, limit 0 all units. -ENODATA: no window is complete yet.
  * *ret_text is NUL-terminated and valid until the next call. */

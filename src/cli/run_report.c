@@ -12,7 +12,9 @@
 
 #define LABEL_WIDTH 12 /* of the first column */
 #define TITLE_WIDTH 52 /* of the command; the exit status stands behind it */
-#define VALUE_WIDTH 12 /* of the first value of a line, so that the second ones are aligned */
+/* Of the first value of a line, so that the second ones are aligned: of one run, and with a deviation. */
+#define VALUE_WIDTH_ONE  12
+#define VALUE_WIDTH_MANY 28
 
 struct run_stats {
     struct welford wall_ns, cpu_ns, energy_uj, power_uw, machine_uj, machine_uw;
@@ -65,6 +67,7 @@ static void gather(const struct run_report *report, struct run_stats *stats)
 struct block {
     struct buf *out;
     bool utf8, bold;
+    unsigned value_width;
 };
 
 static void line_begin(struct block *b, const char *label)
@@ -76,9 +79,9 @@ static void line_begin(struct block *b, const char *label)
 /* Closes the first value of a line: what follows it stands in one column. */
 static void value_end(struct block *b, size_t start)
 {
-    size_t used = b->out->len - start;
+    unsigned used = buf_error(b->out) ? 0 : text_width(b->out->data + start);
 
-    for (; used < VALUE_WIDTH; used++)
+    for (; used < b->value_width; used++)
         buf_putc(b->out, ' ');
     buf_puts(b->out, "  ");
 }
@@ -280,7 +283,10 @@ static void put_quality(struct block *b, const struct run_report *report, const 
 
 int run_report_text(const struct run_report *report, struct text_style style, struct buf *out)
 {
-    struct block b = {.out = out, .utf8 = style.utf8, .bold = style.bold};
+    struct block b = {.out = out,
+                      .utf8 = style.utf8,
+                      .bold = style.bold,
+                      .value_width = report->n_runs > 1 ? VALUE_WIDTH_MANY : VALUE_WIDTH_ONE};
     struct run_stats stats;
 
     gather(report, &stats);

@@ -150,7 +150,7 @@ enum column {
 static const struct table_column all_columns[COLUMNS] = {
     [COLUMN_W] = {.title = "W", .right = true},
     [COLUMN_J] = {.title = "J", .right = true},
-    [COLUMN_G] = {.title = "gCO2e", .right = true},
+    [COLUMN_G] = {.title = "mgCO2e", .right = true},
     [COLUMN_CPU] = {.title = "CPU%", .right = true},
     [COLUMN_PID] = {.title = "PID", .right = true},
     [COLUMN_TYPE] = {.title = "TYPE", .max_width = 12},
@@ -204,7 +204,7 @@ static void put_number(struct painter *p, enum column column, uint64_t window_uj
         break;
     case COLUMN_G:
         if (view->intensity.known)
-            buf_put_double_fixed(cell, (double)energy_uj * (double)view->intensity.mg_kwh / 3.6e15, 4);
+            buf_put_double_fixed(cell, (double)energy_uj * (double)view->intensity.mg_kwh / 3.6e12, 3);
         break;
     case COLUMN_CPU:
         if (has_cpu && view->window_ns > 0)
@@ -327,7 +327,7 @@ int top_text_footer(const struct view *view, const struct rows_options *options,
 {
     buf_puts(out, "W: mean over the last window of ");
     human_time(out, (double)view->window_ns);
-    buf_puts(out, "; J, gCO2e: since measuring began; CPU: 100 is one CPU");
+    buf_puts(out, "; J, mgCO2e: since measuring began; CPU: 100 is one CPU");
     if (options->tree && options->by != ROWS_USER)
         buf_puts(out, "; a row includes what is below it");
     if (view->quantum_uj > 1) {

@@ -44,7 +44,8 @@ static bool may_forget(const struct meter *meter, const struct unit *unit, uint6
     return reported_seq >= unit->ended_seq || meter->seq > unit->ended_seq + KEEP_ENDED_WINDOWS;
 }
 
-/* A gone cgroup that never had a unit, since nothing ran in it while we looked. */
+/* A gone cgroup that has no unit: nothing ran in it while we looked, its unit was forgotten, or goes on under another
+ * index. */
 static void release_unused(struct meter *meter)
 {
     uint32_t count = meter->cgroups ? cgroup_tree_count(meter->cgroups) : 0;
@@ -52,7 +53,7 @@ static void release_unused(struct meter *meter)
     for (uint32_t c = 0; c < count; c++) {
         const struct cgroup *entry = cgroup_tree_get(meter->cgroups, c);
 
-        if (entry && entry->gone && u64map_get(&meter->units.by_key[UNIT_CGROUP], c) == U64MAP_NONE)
+        if (entry && entry->gone && unit_table_release_cgroup(&meter->units, c))
             cgroup_tree_release(meter->cgroups, c);
     }
 }

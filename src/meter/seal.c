@@ -2,6 +2,7 @@
 /* Copies what the meter knows into an immutable batch. Everything lands in the batch's own arena, so that readers on
  * other threads never see the meter's memory. */
 #include <errno.h>
+#include <inttypes.h>
 
 #include "meter/internal.h"
 #include "model/labels.h"
@@ -90,6 +91,9 @@ static const char *process_labels(const struct meter *meter, struct batch *batch
     snprintf(number, sizeof number, "%u", unit->uid);
     label_put(&writer, "uid", unit->uid == UNIT_UID_UNKNOWN ? "" : number);
     label_put(&writer, "cgroup", path);
+    /* Tells two lives of one pid apart. */
+    snprintf(number, sizeof number, "%" PRIu64, (uint64_t)(unit->start_real_ns / NS_PER_MS));
+    label_put(&writer, "start_ms", (unit->flags & UNIT_AGGREGATE) ? "" : number);
     return arena_strdup(&batch->arena, room);
 }
 

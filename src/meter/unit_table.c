@@ -74,6 +74,7 @@ void unit_table_done(struct unit_table *table)
     free(table->free_list);
     for (size_t i = 0; i < UNIT_KINDS; i++)
         u64map_done(&table->by_key[i]);
+    u64map_done(&table->by_path);
     *table = (struct unit_table){0};
 }
 
@@ -137,6 +138,23 @@ static int name_unit(struct unit_table *table, int index, const char *name, cons
     return index;
 }
 
+/* The unit that had this path before, with the new cgroup as its own; -ENOENT when there is none. */
+static int revive_cgroup(struct unit_table *table, uint64_t path_key, const char *path, uint32_t cgroup)
+{
+    uint32_t index = u64map_get(&table->by_path, path_key);
+    struct unit *unit;
+
+    if (index == U64MAP_NONE || strcmp(table->units[index].path, path) != 0)
+        return -ENOENT;
+    if (u64map_put(&table->by_key[UNIT_CGROUP], cgroup, index) < 0)
+        return -ENOMEM;
+    unit = &table->units[index];
+    unit->cgroup = cgroup;
+    unit->flags &= ~(unsigned)UNIT_ENDED;
+    unit->ended_seq = 0;
+    return (int)index;
+}
+
 int unit_table_cgroup(struct unit_table *table, uint32_t cgroup, uint64_t now_real_ns)
 {
     const struct cgroup *entry = table->cgroups ? cgroup_tree_get(table->cgroups, cgroup) : NULL;
@@ -146,6 +164,10 @@ int unit_table_cgroup(struct unit_table *table, uint32_t cgroup, uint64_t now_re
     if (index >= 0)
         return index;
     const char *path = entry ? entry->path : "/";
+    uint64_t path_key = hash_bytes(path, strlen(path), 0);
+    index = revive_cgroup(table, path_key, path, cgroup);
+    if (index != -ENOENT)
+        return index;
     unit_of_cgroup(path, &info);
     index = make(table, UNIT_CGROUP, cgroup, now_real_ns);
     if (index < 0)
@@ -157,7 +179,12 @@ int unit_table_cgroup(struct unit_table *table, uint32_t cgroup, uint64_t now_re
     unit->type = info.type;
     const char *const labels[][2] = {
         {"cgroup", path}, {"unit", info.name}, {"manager", info.manager}, {"type", info.type}};
-    return name_unit(table, index, info.name, path, labels, ELEMENTSOF(labels));
+    index = name_unit(table, index, info.name, path, labels, ELEMENTSOF(labels));
+    if (index >= 0 && u64map_put(&table->by_path, path_key, (uint32_t)index) < 0) {
+        unit_table_remove(table, (uint32_t)index);
+        return -ENOMEM;
+    }
+    return index;
 }
 
 /* Name of a user from etc/passwd below the root; other name services would block the loop, so such users show by
@@ -239,8 +266,13 @@ int unit_table_aggregate(struct unit_table *table, uint32_t cgroup, uint32_t uid
     struct {
         uint32_t cgroup, uid;
         char comm[16];
-    } id = {cgroup, uid, ""};
-    int index;
+    } id = {.uid = uid};
+    int index = unit_table_cgroup(table, cgroup, now_real_ns);
+
+    if (index < 0)
+        return index;
+    /* By the unit, not the tree's index: a cgroup that was made again keeps its aggregates. */
+    id.cgroup = table->units[index].id;
 
     if (comm && table->n_aggregates < AGGREGATES_MAX)
         memcpy(id.comm, comm, strnlen(comm, sizeof id.comm - 1));
@@ -255,7 +287,8 @@ int unit_table_aggregate(struct unit_table *table, uint32_t cgroup, uint32_t uid
         table->n_aggregates++;
     }
     struct unit *unit = &table->units[index];
-    unit->flags |= UNIT_AGGREGATE;
+    unit->flags = UNIT_AGGREGATE;
+    unit->ended_seq = 0;
     unit->cgroup = cgroup;
     unit->uid = uid;
     unit->type = "process";
@@ -289,15 +322,38 @@ void unit_table_window_reset(struct unit_table *table)
         table->units[i].window_cpu_ns = 0;
 }
 
+bool unit_table_release_cgroup(struct unit_table *table, uint32_t cgroup)
+{
+    int index = find(table, UNIT_CGROUP, cgroup);
+
+    if (index < 0)
+        return true;
+    if (table->units[index].cgroup == cgroup)
+        return false;
+    u64map_remove(&table->by_key[UNIT_CGROUP], cgroup);
+    return true;
+}
+
+/* The map is by hash: only the entry that leads to this very unit is its own. */
+static void forget_path(struct unit_table *table, const struct unit *unit, uint32_t index)
+{
+    uint64_t key = unit->path ? hash_bytes(unit->path, strlen(unit->path), 0) : 0;
+
+    if (unit->path && u64map_get(&table->by_path, key) == index)
+        u64map_remove(&table->by_path, key);
+}
+
 void unit_table_remove(struct unit_table *table, uint32_t index)
 {
     struct unit *unit = &table->units[index];
 
     if (!unit->in_use)
         return;
+    if (unit->kind == UNIT_CGROUP)
+        forget_path(table, unit, index);
     if ((unit->flags & UNIT_AGGREGATE) && table->n_aggregates)
         table->n_aggregates--;
-    u64map_remove(&table->by_key[unit->kind], unit->key);
+    u64map_remove(&table->by_key[unit->kind], unit->kind == UNIT_CGROUP ? unit->cgroup : unit->key);
     clear_unit(unit);
     table->free_list[table->n_free++] = index;
     while (table->high && !table->units[table->high - 1].in_use)

@@ -54,14 +54,18 @@ struct unit_table {
     uint32_t next_id;
     uint32_t n_aggregates;
     uint64_t n_folded; /* processes that had no unit of their own */
-    struct u64map by_key[UNIT_KINDS];
+    struct u64map
+        by_key[UNIT_KINDS]; /* cgroups: by index in the tree, several of which may be one unit, see unit_table_cgroup */
+    struct u64map by_path;  /* cgroups: by hash of the path */
 };
 
 int unit_table_init(struct unit_table *table, const struct carnot_env *env, const struct cgroup_tree *cgroups,
                     size_t n_domains);
 void unit_table_done(struct unit_table *table);
 
-/* Each finds the unit or makes it; the index, or -ENOMEM/-E2BIG. */
+/* Each finds the unit or makes it; the index, or -ENOMEM/-E2BIG.
+ * A cgroup that was removed and made again under the same path (a service that restarts) goes on as the same unit, so
+ * that its counter goes on too and no two series have the same labels. */
 int unit_table_cgroup(struct unit_table *table, uint32_t cgroup, uint64_t now_real_ns);
 int unit_table_user(struct unit_table *table, uint32_t uid, uint64_t now_real_ns);
 /* A process is known by pid and start time: a pid is reused. */
@@ -93,6 +97,9 @@ static inline void unit_table_add_cpu(struct unit_table *table, uint32_t unit, u
 }
 
 void unit_table_window_reset(struct unit_table *table);
+/* The tree index `cgroup` is gone and another stands for its unit: forgets the old one. True if nothing refers to the
+ * index any more. */
+bool unit_table_release_cgroup(struct unit_table *table, uint32_t cgroup);
 void unit_table_remove(struct unit_table *table, uint32_t unit);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP server behind handler structs (libmicrohttpd inside, on its own epoll thread): a slow or rude client disturbs
+/* HTTP server behind handler structs (libmicrohttpd inside, on its own threads): a slow or rude client disturbs
  * nobody else. */
 #ifndef CARNOT_NET_HTTP_SERVER_H
 #define CARNOT_NET_HTTP_SERVER_H

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Words and calls: the licence line of each source file, paths of somebody's machine, quantities without a unit, functions that this
-project does not call."""
+"""Words and calls: the licence line of each source file, paths of somebody's machine, quantities without a unit,
+functions that this project does not call."""
 import re
 import sys
 
@@ -19,13 +19,14 @@ MACHINE_PATH = re.compile(r"(?<![\w.$})-])/(?:wor" + r"k/|hom" + r"e/[A-Za-z0-9_
 
 # Whole numbers that hold an energy, a power or a duration say in what.
 QUANTITIES = {"energy", "power", "duration"}
-UNITS = {"nj", "uj", "mj", "j", "kj", "wh", "kwh", "nw", "uw", "mw", "w", "kw", "ns", "us", "ms", "s", "sec", "min", "h", "raw",
-         "ticks", "units", "ppm", "percent"}
+UNITS = {"nj", "uj", "mj", "j", "kj", "wh", "kwh", "nw", "uw", "mw", "w", "kw", "ns", "us", "ms", "s", "sec", "min",
+         "h", "raw", "ticks", "units", "ppm", "percent"}
 # Words that make the name one of something else: a descriptor of an energy file, the number of powers.
-OTHER_THINGS = {"fd", "n", "count", "index", "idx", "id", "flags", "kind", "type", "off", "offset", "slot", "source", "len", "event",
-                "bits", "bit", "shift"}
+OTHER_THINGS = {"fd", "n", "count", "index", "idx", "id", "flags", "kind", "type", "off", "offset", "slot", "source",
+                "len", "event", "bits", "bit", "shift"}
 INTEGER = re.compile(
-    r"\b(?:u?int(?:8|16|32|64)?_t|size_t|ssize_t|__[us](?:8|16|32|64)|(?:unsigned|signed|int|long|short)(?:\s+(?:int|long|short))*)"
+    r"\b(?:u?int(?:8|16|32|64)?_t|size_t|ssize_t|__[us](?:8|16|32|64)|"
+    r"(?:unsigned|signed|int|long|short)(?:\s+(?:int|long|short))*)"
     r"\s+((?:\*|const\b|\s)*[A-Za-z_]\w*[^;(){}]*)[;,)=({]")
 DECLARATOR = re.compile(r"(?:^|,)[\s*]*(?:const\s+)?([A-Za-z_]\w*)")
 

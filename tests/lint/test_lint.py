@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The lints on small trees of their own: each rule finds its bad example, names file and line, and leaves the good one alone."""
+"""The lints on small trees of their own: each rule finds its bad example, names file and line, and leaves the good one
+alone."""
 import os
 import shutil
 import subprocess
@@ -109,7 +110,8 @@ class Names(unittest.TestCase):
             'src/base/late.c:1: the file does not begin with "SPDX-License-Identifier: Apache-2.0"',
             'src/base/none.h:1: the file does not begin with "SPDX-License-Identifier: Apache-2.0"',
             'src/meson.build:1: the file does not begin with "SPDX-License-Identifier: Apache-2.0"',
-            'src/sources/bpf/bad.bpf.c:1: the file does not begin with "SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)"',
+            'src/sources/bpf/bad.bpf.c:1: the file does not begin with '
+            '"SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)"',
             'tools/bad:1: the file does not begin with "SPDX-License-Identifier: Apache-2.0"',
         ])
 
@@ -172,7 +174,8 @@ void f(void)
                    ["tests/unit/a.c:11: usleep(): a test waits for a condition, not for a time"])
 
     def test_git_says_what_belongs_to_the_project(self):
-        files = {".gitignore": "/out/\n", "src/a.c": "int x;\n", "out/b.c": "int x;\n", "built/meson-private/x": "", "built/b.c": "int x;\n"}
+        files = {".gitignore": "/out/\n", "src/a.c": "int x;\n", "out/b.c": "int x;\n",
+                 "built/meson-private/x": "", "built/b.c": "int x;\n"}
         finding = 'src/a.c:1: the file does not begin with "SPDX-License-Identifier: Apache-2.0"'
         _, findings, _ = run("names.py", {path: text for path, text in files.items() if "out/" not in path})
         self.assertEqual(findings, [finding])

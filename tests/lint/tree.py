@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the lints share: which files belong to the project, C text without comments and strings, and how findings are printed.
+"""What the lints share: which files belong to the project, C text without comments and strings, how findings
+are printed.
 
 Knows git only as one way to list files: a source archive without it is walked instead.
 """
@@ -17,7 +18,8 @@ def project_files(root):
     if os.path.exists(os.path.join(root, ".git")):
         try:
             listing = subprocess.run(
-                ["git", "-c", "safe.directory=*", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                ["git", "-c", "safe.directory=*", "-C", root, "ls-files", "-z", "--cached", "--others",
+                 "--exclude-standard"],
                 check=True, capture_output=True).stdout.decode()
             paths = {path for path in listing.split("\0") if path}
             return sorted(path for path in paths if os.path.isfile(os.path.join(root, path)))

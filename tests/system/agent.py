@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,13 +37,22 @@ class Agent:
         self.socket_path = f"{self.dir.name}/carnot.sock"
         self.log_path = pathlib.Path(self.dir.name) / "log"
         os.chmod(self.dir.name, 0o755)
-        argv = [str(CARNOTD), "--web.listen-address", "127.0.0.1:0", "--socket.path", self.socket_path, *options]
+        if user is not None:
+            os.chown(self.dir.name, user, -1)
+        program = self._readable_copy() if user is not None else str(CARNOTD)
+        argv = [program, "--web.listen-address", "127.0.0.1:0", "--socket.path", self.socket_path, *options]
         self.log = self.log_path.open("wb")
         self.process = subprocess.Popen(argv, stderr=self.log, stdout=self.log, stdin=subprocess.DEVNULL, env=env, user=user)
         self.port = None
         if wait:
             self.port = wait_for(self._find_port, what="the HTTP port")
             wait_for(lambda: self.get("/-/ready")[0] == 200, what="readiness")
+
+    def _readable_copy(self):
+        """The build directory may be closed to other users."""
+        copy = f"{self.dir.name}/carnotd"
+        shutil.copy(CARNOTD, copy)
+        return copy
 
     def _find_port(self):
         if self.process.poll() is not None:

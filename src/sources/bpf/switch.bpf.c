@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* On-CPU time per thread, cgroup and bucket of CPUs, taken at every context switch.
  *
- * The time is the kernel's own: how far the task's sum_exec_runtime went while it was on the CPU. A task cannot leave a
- * CPU without a switch, so the value at its arrival, kept per CPU, is all the memory needed, and the sum over the
+ * The time is the kernel's own: how far the task's sum_exec_runtime went since it was last billed. The sum over the
  * threads is what cpu.stat and cpuacct count (the same update adds to both). A clock would also count interrupts and
- * stolen time, which the kernel's totals leave out.
+ * stolen time, which the kernel's totals leave out. The thread remembers how far it was billed, so that a switch that
+ * was not seen (the kernel may skip a program) costs nothing but the CPU that the time is put down to; the value at the
+ * arrival, kept per CPU, stands in for threads that have no memory.
  *
  * Under the lock of the run queue nothing waits, and nothing is allocated except where a thread was not seen born. What
  * finds no row is billed to its cgroup: time is never lost for want of room. */
@@ -107,8 +108,9 @@ struct thread_state {
     uint32_t row; /* + 1; 0: none */
     uint32_t epoch;
     uint64_t cgroup_id; /* of the row */
+    uint64_t seen_ns;   /* sum_exec_runtime up to which it is billed */
     uint32_t session;
-    uint32_t pad;
+    uint32_t primed; /* seen_ns is known */
 };
 
 struct {
@@ -241,24 +243,29 @@ static __always_inline void add_ns(uint32_t row_plus_one, uint32_t bucket, uint6
         *sum += ns; /* a thread is on one CPU at a time */
 }
 
-/* Bills the slice of `task`, the one on this CPU, up to now. */
+/* Bills `task`, the one on this CPU, up to now. */
 static __always_inline void account(struct switch_cpu *cpu, struct task_struct *task, bool dead)
 {
     uint64_t now = task->se.sum_exec_runtime;
-    uint64_t start = cpu->start_ns;
+    uint64_t start = now;
     uint64_t split = cpu->split_task == (uint64_t)task ? cpu->split_ns : 0;
     uint32_t bucket = cpu->bucket;
+    struct thread_state *state = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
-    if (cpu->task != (uint64_t)task) {
-        cpu->missed++;
-        start = now;
-    }
-    cpu->start_ns = now;
     cpu->split_task = 0;
-    if (now == start && !dead)
+    if (state && state->primed)
+        start = state->seen_ns;
+    else if (cpu->task == (uint64_t)task)
+        start = cpu->start_ns;
+    else
+        cpu->missed++;
+    if (state) {
+        state->seen_ns = now;
+        state->primed = 1;
+    }
+    if (now <= start && !dead)
         return;
 
-    struct thread_state *state = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
     uint64_t cgroup_id = task_cgroup_id(task, use_cpuacct);
     if (!state) {
         __sync_fetch_and_add(&control.dropped, 1);
@@ -293,6 +300,7 @@ static __always_inline void account(struct switch_cpu *cpu, struct task_struct *
         close_row(state, SWITCH_ROW_ENDED);
 }
 
+/* Notes who is on this CPU from now on. */
 static __always_inline void arrive(struct switch_cpu *cpu, struct task_struct *task)
 {
     cpu->task = (uint64_t)task;
@@ -325,10 +333,9 @@ int account_current(void *ctx)
 
     if (!cpu)
         return 0;
-    if (!task->pid || cpu->task != (uint64_t)task)
-        arrive(cpu, task);
-    else
+    if (task->pid)
         account(cpu, task, false);
+    arrive(cpu, task);
     return 0;
 }
 
@@ -345,7 +352,10 @@ int BPF_PROG(on_newtask, struct task_struct *task)
     __sync_fetch_and_add(&control.births, 1);
     if (task->pid == task->tgid)
         __sync_fetch_and_add(&control.births_process, 1);
-    if (!state || !control.sessions_active)
+    if (!state)
+        return 0;
+    state->primed = 1; /* sum_exec_runtime of the newborn is 0, as seen_ns is */
+    if (!control.sessions_active)
         return 0;
 
     if (task->tgid != parent->tgid) { /* another thread of the marked process is not a child of it */
@@ -381,11 +391,18 @@ SEC("iter/task")
 int seed(struct bpf_iter__task *ctx)
 {
     struct task_struct *task = ctx->task;
+    struct thread_state *state;
 
     if (!task)
         return 0;
-    if (bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE))
-        __sync_fetch_and_add(&control.tasks_seeded, 1);
+    state = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    if (!state)
+        return 0;
+    if (!state->primed) {
+        state->seen_ns = task->se.sum_exec_runtime;
+        state->primed = 1;
+    }
+    __sync_fetch_and_add(&control.tasks_seeded, 1);
     return 0;
 }
 

@@ -24,7 +24,7 @@ struct switch_cpu {
     uint64_t split_task; /* this task changed its cgroup in the middle of the slice ... */
     uint64_t split_ns;   /* ... when its sum_exec_runtime was this much */
     uint64_t switches;
-    uint64_t missed; /* slices whose begin was not seen: not accounted */
+    uint64_t missed; /* slices whose begin is not known: not accounted */
     uint32_t pid;    /* 0: idle */
     uint32_t tgid;
     uint32_t bucket;

@@ -4,9 +4,11 @@
  * sees leaks). The linker puts the wrappers below before malloc, calloc and realloc of our objects; libyaml's own are
  * out of reach. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/json_out.h"
+#include "base/log.h"
 #include "base/u64map.h"
 #include "settings.h"
 #include "unit_test.h"
@@ -218,6 +220,27 @@ static void a_wrong_value_without_memory(void **state)
     option_set_done(&f.set);
 }
 
+/* The last thing that a program says may be that there is no memory. */
+static void a_log_line_without_memory(void **state)
+{
+    const char *tmp = getenv("TMPDIR");
+    int fd = open(tmp ? tmp : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int before = dup(STDERR_FILENO);
+    char text[64] = "";
+
+    assert_true(fd >= 0 && before >= 0);
+    log_setup("prog", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    assert_true(dup2(fd, STDERR_FILENO) >= 0);
+    allocations_left = 0;
+    log_error("out of memory");
+    allow_all();
+    dup2(before, STDERR_FILENO);
+    close(before);
+    assert_int_equal(pread(fd, text, sizeof(text) - 1, 0), 14);
+    assert_string_equal(text, "out of memory\n");
+    close(fd);
+}
+
 static void arena(void **state)
 {
     fail_each(use_arena, 5);
@@ -258,6 +281,7 @@ int main(void)
         cmocka_unit_test(options),
         cmocka_unit_test(yaml),
         cmocka_unit_test(a_wrong_value_without_memory),
+        cmocka_unit_test(a_log_line_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -281,6 +281,34 @@ static void double_reads_back(void **state)
     }
 }
 
+/* The short cut for few decimals gives what printf gives, also around its bounds. */
+static void double_as_printf(void **state)
+{
+    static const double around[] = {1e-4, 0.000099, 0.0001005, 999999998.999999, 999999999, 999999999.5, 1e9 + 0.25};
+    uint64_t random = 5;
+    struct buf buf;
+
+    buf_init(&buf, 64);
+    for (size_t i = 0; i < 300000; i++) {
+        uint64_t r = next_random(&random);
+        double value = i < ELEMENTSOF(around) ? around[i] : (double)(r >> (r & 63) >> 14) / 1e6;
+        char expected[40];
+
+        if (r >> 63)
+            value = -value;
+        for (int digits = 15; digits <= 17; digits++) {
+            snprintf(expected, sizeof(expected), "%.*g", digits, value);
+            if (strtod(expected, NULL) == value)
+                break;
+        }
+        buf_reset(&buf);
+        buf_put_double(&buf, value);
+        if (value > -1e15 && value < 1e15)
+            assert_string_equal(buf.data, expected);
+    }
+    buf_done(&buf);
+}
+
 static void double_texts(void **state)
 {
     static const struct {
@@ -370,6 +398,7 @@ int main(void)
         cmocka_unit_test(fixed_has_no_trailing_zeros),
         cmocka_unit_test(fixed_reads_back),
         cmocka_unit_test(double_reads_back),
+        cmocka_unit_test(double_as_printf),
         cmocka_unit_test(double_texts),
         cmocka_unit_test(double_fixed_texts),
     };

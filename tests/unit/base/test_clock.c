@@ -15,6 +15,21 @@ static void system_clock_runs(void **state)
     assert_true(second.boot_ns >= first.boot_ns);
 }
 
+/* Works until both have moved: a clock that stands would be seen by the runner's time limit. */
+static void cpu_clocks_count_work(void **state)
+{
+    uint64_t thread_ns = clock_thread_cpu_ns(), process_ns = clock_process_cpu_ns();
+    uint64_t thread_after_ns, process_after_ns;
+
+    do {
+        thread_after_ns = clock_thread_cpu_ns();
+        process_after_ns = clock_process_cpu_ns();
+        assert_true(thread_after_ns >= thread_ns);
+        assert_true(process_after_ns >= process_ns);
+    } while (thread_after_ns < thread_ns + NS_PER_MS || process_after_ns < process_ns + NS_PER_MS);
+    assert_true(process_after_ns >= thread_after_ns);
+}
+
 static void fake_clock_stands_until_told(void **state)
 {
     struct fake_clock fake;
@@ -91,6 +106,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(system_clock_runs),
+        cmocka_unit_test(cpu_clocks_count_work),
         cmocka_unit_test(fake_clock_stands_until_told),
         cmocka_unit_test(tells_suspends_from_steps),
         cmocka_unit_test(each_event_is_told_once),
