@@ -3,6 +3,7 @@
 #include "agent/web.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 #include "agent/render.h"
 
@@ -12,7 +13,7 @@
 #define STALE_WINDOWS 10
 
 struct web {
-    struct http_server *http;
+    _Atomic(struct http_server *) http; /* NULL while it starts: a first request may come before that returns */
     struct renders *renders;
     struct meter *meter;
     struct carnot_clock *clock;
@@ -31,7 +32,9 @@ static int serve_metrics(void *userdata, const struct http_request *request, str
     struct rendered rendered;
     int r;
 
-    http_server_counts(web->http, &now.http_requests, &now.http_errors);
+    struct http_server *http = atomic_load(&web->http);
+    if (http)
+        http_server_counts(http, &now.http_requests, &now.http_errors);
     r = renders_get(web->renders, format, gzip, &now, &rendered, err);
     if (r == -EAGAIN) {
         static const char wait[] = "the first window has not ended yet; try again in a second\n";
@@ -140,6 +143,7 @@ int web_start(const struct agent_settings *settings, struct meter *meter, struct
         .timeout_s = (unsigned)(settings->web_timeout_ns / NS_PER_SEC),
     };
     struct web *web = calloc(1, sizeof *web);
+    struct http_server *http;
     int r;
 
     if (!web)
@@ -160,12 +164,13 @@ int web_start(const struct agent_settings *settings, struct meter *meter, struct
     web->routes[1] = (struct http_route){"/", serve_landing, web};
     web->routes[2] = (struct http_route){"/-/healthy", serve_healthy, web};
     web->routes[3] = (struct http_route){"/-/ready", serve_ready, web};
-    r = http_server_start(&config, web->routes, ELEMENTSOF(web->routes), &web->http, err);
+    r = http_server_start(&config, web->routes, ELEMENTSOF(web->routes), &http, err);
     if (r < 0) {
         renders_free(web->renders);
         free(web);
         return r;
     }
+    atomic_store(&web->http, http);
     *ret_web = web;
     return 0;
 }

@@ -91,7 +91,7 @@ static int wait_for_view(struct origin *origin, unsigned kinds, size_t limit, st
         int r = origin_text(origin, kinds, limit, ret_text, ret_len, err);
 
         if (r >= 0)
-            r = view_parse(*ret_text, *ret_len, ret_view, err);
+            r = origin_parse(origin, *ret_text, *ret_len, ret_view, err);
         uint64_t now_ns = clock_now(origin->env.clock).mono_ns;
         if ((r != -ENODATA && r != -EAGAIN) || now_ns >= give_up_ns)
             return r;

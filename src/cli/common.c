@@ -63,10 +63,11 @@ int cli_options_parse(struct cli_options *options, const struct cli_verb *verb, 
                                                .options = common_options,
                                                .count = ELEMENTSOF(common_options),
                                                .settings = common};
-    options->groups[2] = (struct option_group){.title = "Measuring in this process (without an agent)",
-                                               .options = meter_options,
-                                               .count = meter_options_count,
-                                               .settings = &common->meter};
+    options->groups[2] = (struct option_group){
+        .title = "Measuring in this process (an agent has its own settings; only --intensity.* count there too)",
+        .options = meter_options,
+        .count = meter_options_count,
+        .settings = &common->meter};
     option_set_init(&options->set, options->groups, ELEMENTSOF(options->groups));
     r = option_defaults(&options->set, err);
     if (r < 0)

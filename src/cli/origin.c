@@ -57,6 +57,18 @@ static int open_meter(struct origin *origin, const struct cli_settings *settings
     return 0;
 }
 
+/* The option counts with an agent too, whose own choice may be another. */
+static int choose_intensity(struct origin *origin, const struct meter_settings *meter, struct carnot_err *err)
+{
+    const char *how = meter->intensity_g_per_kwh > 0 ? "--intensity.g-per-kwh" : "--intensity.zone";
+
+    origin->own_intensity = meter->intensity_g_per_kwh > 0 || (meter->intensity_zone && meter->intensity_zone[0]);
+    if (!origin->own_intensity)
+        return 0;
+    return intensity_choose(&origin->env, meter->intensity_g_per_kwh, meter->intensity_zone, how, &origin->intensity,
+                            err);
+}
+
 int origin_open(struct origin *origin, const struct cli_settings *settings, enum origin_use use, struct carnot_err *err)
 {
     int r;
@@ -70,6 +82,9 @@ int origin_open(struct origin *origin, const struct cli_settings *settings, enum
     origin->socket_path = strdup(cli_socket_path(settings));
     if (!origin->socket_path)
         return carnot_err_set(err, ENOMEM, "out of memory");
+    r = choose_intensity(origin, &settings->meter, err);
+    if (r < 0)
+        return r;
     if (settings->agent != AGENT_NEVER) {
         r = open_agent(origin, err);
         if (r >= 0 || settings->agent == AGENT_REQUIRED)
@@ -245,13 +260,28 @@ int origin_text(struct origin *origin, unsigned kinds, size_t limit, const char 
     return 0;
 }
 
+int origin_parse(struct origin *origin, const char *text, size_t len, struct view **ret_view, struct carnot_err *err)
+{
+    const struct intensity *in = &origin->intensity;
+    _cleanup_view_ struct view *view = NULL;
+    int r = view_parse(text, len, &view, err);
+
+    if (r < 0)
+        return r;
+    if (origin->own_intensity &&
+        view_set_intensity(view, in->mg_kwh, in->zone, in->source, in->chosen_by, in->quality) < 0)
+        return carnot_err_set(err, ENOMEM, "out of memory");
+    *ret_view = TAKE_PTR(view);
+    return 0;
+}
+
 int origin_view(struct origin *origin, unsigned kinds, size_t limit, struct view **ret_view, struct carnot_err *err)
 {
     const char *text;
     size_t len;
     int r = origin_text(origin, kinds, limit, &text, &len, err);
 
-    return r < 0 ? r : view_parse(text, len, ret_view, err);
+    return r < 0 ? r : origin_parse(origin, text, len, ret_view, err);
 }
 
 static void put_session_request(struct buf *out, const char *op, uint32_t session, const char *label)
@@ -345,7 +375,7 @@ int origin_session_end(struct origin *origin, struct view **ret_view, struct car
     put_session_request(&origin->text, "session.end", origin->session, NULL);
     r = ask(origin, buf_str(&origin->text), &text, &len, err);
     origin->session = 0;
-    return r < 0 ? r : view_parse(text, len, ret_view, err);
+    return r < 0 ? r : origin_parse(origin, text, len, ret_view, err);
 }
 
 void origin_session_drop(struct origin *origin)

@@ -24,6 +24,8 @@ struct origin {
     struct buf text; /* the newest answer */
     uint32_t session;
     uint64_t session_peak_uw;
+    bool own_intensity; /* asked for by an option: an agent's is replaced by it */
+    struct intensity intensity;
 };
 
 /* Which way to see CPU time when no option says so. */
@@ -55,6 +57,9 @@ int origin_work_until(struct origin *origin, uint64_t until_ns, struct carnot_er
  * *ret_text is NUL-terminated and valid until the next call. */
 int origin_text(struct origin *origin, unsigned kinds, size_t limit, const char **ret_text, size_t *ret_len,
                 struct carnot_err *err);
+/* Such a text as a view. */
+int origin_parse(struct origin *origin, const char *text, size_t len, struct view **ret_view, struct carnot_err *err);
+/* Both in one. */
 int origin_view(struct origin *origin, unsigned kinds, size_t limit, struct view **ret_view, struct carnot_err *err);
 
 /* Children of this process that are forked from now on are gathered. One session at a time. */

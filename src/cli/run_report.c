@@ -16,6 +16,9 @@
 #define VALUE_WIDTH_ONE  12
 #define VALUE_WIDTH_MANY 28
 
+/* Below this a kWh has no digits left in nine decimals. */
+#define KWH_SHOWN_MIN 1e-8
+
 struct run_stats {
     struct welford wall_ns, cpu_ns, energy_uj, power_uw, machine_uj, machine_uw;
     uint64_t peak_uw;
@@ -187,9 +190,12 @@ static void put_energy(struct block *b, const struct run_report *report, const s
     start = b->out->len;
     human_significant(b->out, kwh * 1000, 3);
     buf_puts(b->out, " Wh");
-    value_end(b, start);
-    human_significant(b->out, kwh, 3);
-    buf_puts(b->out, " kWh\n");
+    if (kwh >= KWH_SHOWN_MIN) {
+        value_end(b, start);
+        human_significant(b->out, kwh, 3);
+        buf_puts(b->out, " kWh");
+    }
+    buf_putc(b->out, '\n');
 
     line_begin(b, "power");
     start = b->out->len;

@@ -158,6 +158,10 @@ static void put_scaled(struct buf *out, double value, const char *const *suffixe
 {
     bool negative = value < 0;
 
+    if (value == 0) {
+        buf_printf(out, "0 %s", suffixes[1]);
+        return;
+    }
     value = fabs(value);
     /* 999.95 would print as 1000.0 */
     while (value >= 999.95 && suffixes[1]) {
@@ -189,6 +193,10 @@ void human_mass(struct buf *out, double ug)
 {
     static const char *const suffixes[] = {"mg", "g", "kg", "t", NULL};
 
+    if (ug > 0 && ug < 0.5) {
+        buf_puts(out, "< 0.001 mg"); /* of a short command: not nothing */
+        return;
+    }
     put_scaled(out, ug / 1e3, suffixes);
 }
 

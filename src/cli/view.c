@@ -416,6 +416,24 @@ struct view *view_free(struct view *view)
     return NULL;
 }
 
+int view_set_intensity(struct view *view, uint64_t mg_kwh, const char *zone, const char *source, const char *chosen_by,
+                       enum quality quality)
+{
+    struct view_intensity in = {
+        .known = true,
+        .mg_kwh = mg_kwh,
+        .quality = quality,
+        .zone = arena_strdup(&view->arena, zone),
+        .source = arena_strdup(&view->arena, source),
+        .chosen_by = arena_strdup(&view->arena, chosen_by),
+    };
+
+    if (!in.zone || !in.source || !in.chosen_by)
+        return -ENOMEM;
+    view->intensity = in;
+    return 0;
+}
+
 int view_parse_session_begin(const char *text, size_t len, uint32_t *ret_session, struct carnot_err *err)
 {
     json_auto_t *root = NULL;

@@ -69,6 +69,10 @@ struct view {
 int view_parse(const char *text, size_t len, struct view **ret_view, struct carnot_err *err);
 struct view *view_free(struct view *view); /* NULL-safe, returns NULL */
 
+/* Puts another intensity into the view: the one that this command's user asked for. The strings are copied. */
+int view_set_intensity(struct view *view, uint64_t mg_kwh, const char *zone, const char *source, const char *chosen_by,
+                       enum quality quality);
+
 /* The number in an answer to session.begin. */
 int view_parse_session_begin(const char *text, size_t len, uint32_t *ret_session, struct carnot_err *err);
 

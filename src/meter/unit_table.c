@@ -239,7 +239,7 @@ int unit_table_find_process(const struct unit_table *table, uint32_t pid, uint64
 }
 
 int unit_table_process(struct unit_table *table, uint32_t pid, uint64_t start_boot_ns, uint64_t start_real_ns,
-                       uint32_t cgroup, uint32_t uid, const char comm[16])
+                       uint32_t cgroup, uint32_t uid, const char *comm)
 {
     uint64_t key = process_key(pid, start_boot_ns);
     int index = find(table, UNIT_PROCESS, key);
@@ -255,8 +255,7 @@ int unit_table_process(struct unit_table *table, uint32_t pid, uint64_t start_bo
     unit->cgroup = cgroup;
     unit->uid = uid;
     unit->type = "process";
-    memcpy(unit->comm, comm, sizeof unit->comm);
-    unit->comm[sizeof unit->comm - 1] = '\0';
+    snprintf(unit->comm, sizeof unit->comm, "%.15s", comm);
     return index;
 }
 

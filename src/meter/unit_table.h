@@ -70,7 +70,7 @@ int unit_table_cgroup(struct unit_table *table, uint32_t cgroup, uint64_t now_re
 int unit_table_user(struct unit_table *table, uint32_t uid, uint64_t now_real_ns);
 /* A process is known by pid and start time: a pid is reused. */
 int unit_table_process(struct unit_table *table, uint32_t pid, uint64_t start_boot_ns, uint64_t start_real_ns,
-                       uint32_t cgroup, uint32_t uid, const char comm[16]);
+                       uint32_t cgroup, uint32_t uid, const char *comm);
 /* What several short-lived processes of one name, cgroup and user used together; comm NULL: what a cgroup used beyond
  * any process seen. */
 int unit_table_aggregate(struct unit_table *table, uint32_t cgroup, uint32_t uid, const char *comm,

@@ -44,7 +44,7 @@ struct activity_rest {
 
 struct activity_window {
     uint64_t end_mono_ns;
-    const struct activity_task *tasks; /* only those that ran */
+    const struct activity_task *tasks; /* those that ran, and (TASK_ENDED, 0 ns) those listed before that ended since */
     size_t n_tasks;
     const struct activity_rest *rests;
     size_t n_rests;

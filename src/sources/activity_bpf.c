@@ -37,7 +37,6 @@ struct activity_bpf {
     uint64_t *rest_prev; /* [SWITCH_RESTS * n_buckets] */
     struct bpf_window windows[2];
     struct bpf_window *building; /* the other one is the caller's */
-    uint64_t missed_before;      /* slices begun before we came */
     uint64_t unlisted_ns;
     bool account_denied;
 };
@@ -262,8 +261,8 @@ static void fill_window(struct activity_bpf *self, struct bpf_window *window, ui
         .switches = sum_cpus(self, offsetof(struct switch_cpu, switches)),
         .run_ns = run_ns,
         .unlisted_ns = self->unlisted_ns,
-        .dropped = __atomic_load_n(&control->dropped, __ATOMIC_RELAXED) +
-                   sum_cpus(self, offsetof(struct switch_cpu, missed)) - self->missed_before,
+        .dropped =
+            __atomic_load_n(&control->dropped, __ATOMIC_RELAXED) + sum_cpus(self, offsetof(struct switch_cpu, missed)),
         .processes_seen = __atomic_load_n(&control->births_process, __ATOMIC_RELAXED),
     };
 }
@@ -373,9 +372,10 @@ static int open_tables(struct activity_bpf *self, const struct bpf_settings *set
     return 0;
 }
 
-/* The programs run from here on. What runs on each CPU is looked at once: time counts from now. */
+/* The programs run from here on, and time counts from the end of this. */
 static int start(struct activity_bpf *self, const struct topology *topology, struct carnot_err *err)
 {
+    struct activity_window before;
     int r;
 
     /* Enough for the threads of most machines; the births seen while those that exist are walked come on top. */
@@ -388,9 +388,12 @@ static int start(struct activity_bpf *self, const struct topology *topology, str
         if (topology->cpus[cpu].online)
             account_cpu(self, cpu);
     }
-    self->missed_before = sum_cpus(self, offsetof(struct switch_cpu, missed));
-    return bpf_tables_refill(&self->tables,
-                             (uint32_t)min_u64(self->programs.control->tasks_seeded * 5 / 4, FREE_RING_MAX), err);
+    r = bpf_tables_refill(&self->tables, (uint32_t)min_u64(self->programs.control->tasks_seeded * 5 / 4, FREE_RING_MAX),
+                          err);
+    if (r == 0) /* what ran while the programs were attached one after the other is nobody's window */
+        r = bpf_read(self, &before, err);
+    self->unlisted_ns = 0;
+    return r;
 }
 
 static int check_args(const struct activity_args *args, struct carnot_err *err)
@@ -441,10 +444,10 @@ static int bpf_open(const struct activity_args *args, void **ret_self, struct ca
         r = bpf_cgroups_open(&self->cgroups, args->cgroups, self->programs.events_fd, self->programs.control, err);
     if (r == 0) {
         bpf_sessions_init(&self->sessions, self->programs.marks_fd, self->programs.control);
+        /* Cgroups made after the tree was walked and before the events begin are found by the first reading. */
+        self->cgroups.rescan = true;
         r = start(self, args->topology, err);
     }
-    if (r == 0) /* cgroups made after the tree was walked and before the events began */
-        r = cgroup_tree_scan(args->cgroups, err);
     if (r < 0) {
         bpf_close(self);
         return r;
@@ -464,7 +467,7 @@ void activity_bpf_info(const void *opaque, struct activity_bpf_info *ret_info)
         .births = __atomic_load_n(&control->births, __ATOMIC_RELAXED),
         .seeded = control->tasks_seeded,
         .dropped = __atomic_load_n(&control->dropped, __ATOMIC_RELAXED),
-        .missed = sum_cpus(self, offsetof(struct switch_cpu, missed)) - self->missed_before,
+        .missed = sum_cpus(self, offsetof(struct switch_cpu, missed)),
         .in_progress_denied = self->account_denied,
     };
 

@@ -1,80 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tree of control groups. Knows directories, their inodes and the files with CPU time; refuses to know processes,
- * names' meanings, or what the time is used for.
+/* The tree of control groups: its entries, by index, id and path. Knows which cgroups there are; refuses to know
+ * processes, names' meanings, or what the time is used for.
  *
  * Holds one descriptor (the hierarchy's root) and at most one more while it works. Entries stand in one array that
  * never moves, untouched pages of which cost nothing; each path is an allocation of its own length. */
-#include "sources/cgroup.h"
-
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#include "base/buf.h"
-#include "base/u64map.h"
+#include "sources/cgroup_internal.h"
 #include "sources/cgroup_locate.h"
-#include "sources/cgroup_parse.h"
 
-#define DIRENT_BUF      16384         /* a cgroup directory has some 60 files of 32 to 64 bytes: one system call */
-#define CPU_STAT_MAX    4096          /* today 600 bytes with every controller on */
-#define PERCPU_MAX      (128U * 1024) /* 21 bytes for each of 4096 CPUs, and as much again */
-#define PROC_CGROUP_MAX (64U * 1024)  /* 14 hierarchies with a path each */
-#define UNKNOWN_IDS     64 /* ids of vanished cgroups that events still name, remembered to not search for them again */
-#define DESCRIBE_MAX    256
-
-struct entry {
-    struct cgroup cgroup;
-    uint32_t depth;
-    uint32_t seen;      /* number of the scan that saw it last */
-    uint32_t next_walk; /* list of directories that the running scan has yet to open */
-    char *path;         /* what cgroup.path points at */
-};
-
-struct cgroup_tree {
-    const struct carnot_env *env;
-    enum cgroup_hierarchy hierarchy;
-    bool hybrid;
-    bool kernfs; /* really a cgroup file system, whose link counts can be relied on */
-    int root_fd;
-    dev_t dev;
-    int hierarchy_id;
-    char *dir;
-    char *mount_root;
-    char describe[DESCRIBE_MAX];
-
-    struct entry *entries; /* [CGROUPS_MAX] */
-    uint32_t count;        /* highest index in use + 1 */
-    uint32_t free_hint;    /* no free entry below */
-    struct u64map by_id;
-    struct u64map by_path; /* hash of path -> index, of those not gone */
-    bool collided;         /* two paths once had one hash: look at all entries when by_path fails */
-    uint32_t scans;
-    uint32_t dropped;
-    uint64_t unknown[UNKNOWN_IDS];
-    uint32_t n_unknown;
-
-    char path[CGROUP_PATH_MAX + 32]; /* scratch */
-    char file[CPU_STAT_MAX];
-    char dirents[DIRENT_BUF] __attribute__((aligned(8)));
-};
+#define PROC_CGROUP_MAX (64U * 1024) /* 14 hierarchies with a path each */
 
 static uint64_t path_hash(const char *path)
 {
     return hash_bytes(path, strlen(path), 0);
-}
-
-static struct entry *entry_of(const struct cgroup_tree *tree, uint32_t index)
-{
-    return index < tree->count && tree->entries[index].cgroup.live ? &tree->entries[index] : NULL;
-}
-
-/* Path for the *at() calls: relative to the root's descriptor. */
-static const char *relative(const char *path)
-{
-    return path[1] ? path + 1 : ".";
 }
 
 static unsigned path_depth(const char *path)
@@ -115,7 +58,7 @@ uint32_t cgroup_tree_find_path(const struct cgroup_tree *tree, const char *path)
     if (!tree->collided)
         return CGROUP_NONE;
     for (uint32_t i = 0; i < tree->count; i++) {
-        const struct entry *e = &tree->entries[i];
+        const struct cgroup_entry *e = &tree->entries[i];
         if (e->cgroup.live && !e->cgroup.gone && strcmp(e->path, path) == 0)
             return i;
     }
@@ -174,7 +117,7 @@ static uint32_t take_index(struct cgroup_tree *tree)
 
 static void drop_index(struct cgroup_tree *tree, uint32_t index)
 {
-    tree->entries[index] = (struct entry){0};
+    tree->entries[index] = (struct cgroup_entry){0};
     if (index < tree->free_hint)
         tree->free_hint = index;
     while (tree->count && !tree->entries[tree->count - 1].cgroup.live)
@@ -184,7 +127,7 @@ static void drop_index(struct cgroup_tree *tree, uint32_t index)
 /* A known id with another path: v1 allows to rename a cgroup, and file systems other than the kernel's reuse inodes. */
 static int move_entry(struct cgroup_tree *tree, uint32_t index, const char *path)
 {
-    struct entry *e = &tree->entries[index];
+    struct cgroup_entry *e = &tree->entries[index];
     char *copy = strdup(path);
 
     if (!copy)
@@ -198,7 +141,7 @@ static int move_entry(struct cgroup_tree *tree, uint32_t index, const char *path
 
 static int update_entry(struct cgroup_tree *tree, uint32_t index, const char *path, uint32_t parent)
 {
-    struct entry *e = &tree->entries[index];
+    struct cgroup_entry *e = &tree->entries[index];
     int r = 0;
 
     if (strcmp(e->path, path) != 0) {
@@ -216,8 +159,7 @@ static int update_entry(struct cgroup_tree *tree, uint32_t index, const char *pa
     return (int)index;
 }
 
-/* Makes or refreshes the entry of an id. Returns its index, -E2BIG when full, -ENOMEM. */
-static int put_entry(struct cgroup_tree *tree, uint64_t id, const char *path, uint32_t parent)
+int cgroup_put_entry(struct cgroup_tree *tree, uint64_t id, const char *path, uint32_t parent)
 {
     uint32_t index = u64map_get(&tree->by_id, id);
 
@@ -236,8 +178,9 @@ static int put_entry(struct cgroup_tree *tree, uint64_t id, const char *path, ui
     if (index == CGROUP_NONE)
         return -E2BIG;
 
-    struct entry *e = &tree->entries[index];
-    *e = (struct entry){.depth = parent == CGROUP_NONE ? 0 : tree->entries[parent].depth + 1, .path = TAKE_PTR(copy)};
+    struct cgroup_entry *e = &tree->entries[index];
+    *e = (struct cgroup_entry){.depth = parent == CGROUP_NONE ? 0 : tree->entries[parent].depth + 1,
+                               .path = TAKE_PTR(copy)};
     e->cgroup = (struct cgroup){.id = id, .parent = parent, .path = e->path, .live = true};
     int r = u64map_put(&tree->by_id, id, index);
     if (r >= 0)
@@ -276,12 +219,12 @@ int cgroup_tree_add(struct cgroup_tree *tree, uint64_t id, const char *path)
         if (tree->entries[up].cgroup.id == id)
             return -EINVAL;
     }
-    return put_entry(tree, id, own, parent);
+    return cgroup_put_entry(tree, id, own, parent);
 }
 
 void cgroup_tree_mark_gone(struct cgroup_tree *tree, uint32_t index)
 {
-    struct entry *e = entry_of(tree, index);
+    struct cgroup_entry *e = cgroup_entry_of(tree, index);
 
     if (!e || index == CGROUP_ROOT || e->cgroup.gone)
         return;
@@ -291,7 +234,7 @@ void cgroup_tree_mark_gone(struct cgroup_tree *tree, uint32_t index)
 
 void cgroup_tree_release(struct cgroup_tree *tree, uint32_t index)
 {
-    struct entry *e = entry_of(tree, index);
+    struct cgroup_entry *e = cgroup_entry_of(tree, index);
 
     if (!e || !e->cgroup.gone)
         return;
@@ -317,227 +260,9 @@ uint32_t cgroup_tree_dropped(const struct cgroup_tree *tree)
 
 const struct cgroup *cgroup_tree_get(const struct cgroup_tree *tree, uint32_t index)
 {
-    const struct entry *e = entry_of(tree, index);
+    const struct cgroup_entry *e = cgroup_entry_of(tree, index);
 
     return e ? &e->cgroup : NULL;
-}
-
-/* ---- walking ---- */
-
-struct walk {
-    uint32_t first, last; /* directories to open, CGROUP_NONE when none */
-    uint32_t dropped;
-};
-
-static void walk_later(struct cgroup_tree *tree, struct walk *walk, uint32_t index)
-{
-    tree->entries[index].next_walk = CGROUP_NONE;
-    if (walk->last == CGROUP_NONE)
-        walk->first = index;
-    else
-        tree->entries[walk->last].next_walk = index;
-    walk->last = index;
-}
-
-/* One directory entry found in `parent`, whose descriptor is dir_fd and whose path is tree->path[0..len). */
-static int walk_child(struct cgroup_tree *tree, struct walk *walk, uint32_t parent, int dir_fd, size_t len,
-                      const char *name)
-{
-    size_t name_len = strlen(name);
-    struct stat st;
-
-    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT || errno == ENODEV ? 0 : -errno;
-    if (!S_ISDIR(st.st_mode) || st.st_dev != tree->dev)
-        return 0;
-    if (tree->entries[parent].depth >= CGROUP_DEPTH_MAX || len + 1 + name_len >= CGROUP_PATH_MAX) {
-        walk->dropped++;
-        return 0;
-    }
-    /* Once is enough for what is moved while we walk, or bind-mounted into itself. */
-    uint32_t known = u64map_get(&tree->by_id, st.st_ino);
-    if (known != U64MAP_NONE && tree->entries[known].seen == tree->scans)
-        return 0;
-
-    tree->path[len] = '/';
-    memcpy(tree->path + len + 1, name, name_len + 1);
-    int r = put_entry(tree, st.st_ino, tree->path, parent);
-    if (r == -E2BIG) {
-        walk->dropped++;
-        return 0;
-    }
-    if (r < 0)
-        return r;
-
-    uint32_t index = (uint32_t)r;
-    tree->entries[index].seen = tree->scans;
-    /* kernfs counts a directory's links as 2 + subdirectories: a leaf need not be opened. */
-    if (!tree->kernfs || st.st_nlink != 2)
-        walk_later(tree, walk, index);
-    return 0;
-}
-
-static int walk_directory(struct cgroup_tree *tree, struct walk *walk, uint32_t index)
-{
-    const struct entry *e = &tree->entries[index];
-    size_t len = index == CGROUP_ROOT ? 0 : strlen(e->path);
-    _cleanup_close_ int fd = openat(tree->root_fd, relative(e->path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0)
-        return errno == ENOENT || errno == ENODEV || errno == EACCES ? 0 : -errno;
-    memcpy(tree->path, e->path, len);
-    for (;;) {
-        ssize_t n = getdents64(fd, tree->dirents, sizeof(tree->dirents));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == ENOENT || errno == ENODEV ? 0 : -errno;
-        if (n == 0)
-            return 0;
-        for (ssize_t at = 0; at < n;) {
-            const struct dirent64 *de = (const struct dirent64 *)(const void *)(tree->dirents + at);
-
-            at += de->d_reclen;
-            if ((de->d_type != DT_DIR && de->d_type != DT_UNKNOWN) || strcmp(de->d_name, ".") == 0 ||
-                strcmp(de->d_name, "..") == 0)
-                continue;
-            int r = walk_child(tree, walk, index, fd, len, de->d_name);
-            if (r < 0)
-                return r;
-        }
-    }
-}
-
-int cgroup_tree_scan(struct cgroup_tree *tree, struct carnot_err *err)
-{
-    struct walk walk = {.first = CGROUP_NONE, .last = CGROUP_NONE};
-
-    tree->scans++;
-    tree->entries[CGROUP_ROOT].seen = tree->scans;
-    walk_later(tree, &walk, CGROUP_ROOT);
-    while (walk.first != CGROUP_NONE) {
-        uint32_t index = walk.first;
-
-        int r = walk_directory(tree, &walk, index);
-        if (r < 0) /* of what was not seen nobody knows now whether it is there: nothing is marked gone */
-            return carnot_err_errno(err, -r, "cannot walk the control groups below %s/%s", tree->env->cgroup.path,
-                                    tree->dir);
-        walk.first = tree->entries[index].next_walk;
-        if (walk.first == CGROUP_NONE)
-            walk.last = CGROUP_NONE;
-    }
-    for (uint32_t i = 1; i < tree->count; i++) {
-        if (tree->entries[i].cgroup.live && tree->entries[i].seen != tree->scans)
-            cgroup_tree_mark_gone(tree, i);
-    }
-    tree->dropped = walk.dropped;
-    return 0;
-}
-
-uint32_t cgroup_tree_find(struct cgroup_tree *tree, uint64_t id, bool search)
-{
-    uint32_t index = u64map_get(&tree->by_id, id);
-
-    if (index != U64MAP_NONE || !search)
-        return index;
-    /* Who names an id has seen it alive: what a walk after that does not find is gone for good. */
-    for (size_t i = 0; i < ELEMENTSOF(tree->unknown); i++) {
-        if (tree->unknown[i] == id)
-            return CGROUP_NONE;
-    }
-    if (cgroup_tree_scan(tree, NULL) < 0)
-        return CGROUP_NONE;
-    index = u64map_get(&tree->by_id, id);
-    if (index == U64MAP_NONE)
-        tree->unknown[tree->n_unknown++ % UNKNOWN_IDS] = id;
-    return index;
-}
-
-/* ---- reading ---- */
-
-/* Reads a file of one cgroup into buf. Returns the length or -errno. */
-static ssize_t read_file(struct cgroup_tree *tree, uint32_t index, const char *name, char *buf, size_t size,
-                         struct carnot_err *err)
-{
-    const struct entry *e = entry_of(tree, index);
-
-    if (!e)
-        return carnot_err_set(err, ENOENT, "no control group has number %u", index);
-
-    size_t len = index == CGROUP_ROOT ? 0 : strlen(e->path);
-    memcpy(tree->path, e->path, len);
-    tree->path[len] = '/';
-    memcpy(tree->path + len + 1, name, strlen(name) + 1);
-
-    _cleanup_close_ int fd = openat(tree->root_fd, tree->path + 1, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return carnot_err_errno(err, errno, "cannot open %s/%s%s", tree->env->cgroup.path, tree->dir, tree->path);
-    ssize_t n = fd_read_start(fd, buf, size);
-    if (n < 0)
-        return carnot_err_errno(err, (int)n, "cannot read %s/%s%s", tree->env->cgroup.path, tree->dir, tree->path);
-    return n;
-}
-
-int cgroup_tree_read_usage(struct cgroup_tree *tree, uint32_t index, uint64_t now_mono_ns, uint64_t *ret_usage_ns,
-                           struct carnot_err *err)
-{
-    bool v2 = tree->hierarchy == CGROUP_V2;
-    const char *name = v2 ? "cpu.stat" : "cpuacct.usage";
-    uint64_t usage_ns;
-
-    if (v2 && index == CGROUP_ROOT)
-        return carnot_err_set(err, ENODATA, "the root of cgroup v2 has no total of its own: use /proc/stat");
-    ssize_t n = read_file(tree, index, name, tree->file, sizeof(tree->file), err);
-    if (n < 0)
-        return (int)n;
-
-    struct text text = {tree->file, (size_t)n};
-    int r = v2 ? cgroup_parse_cpu_stat(text, &usage_ns) : parse_u64(text_trim(text), &usage_ns);
-    if (r < 0)
-        return carnot_err_set(err, EPROTO, "cannot understand %s/%s%s: expected %s", tree->env->cgroup.path, tree->dir,
-                              tree->path, v2 ? "a line \"usage_usec NUMBER\"" : "one decimal number");
-    struct cgroup *cgroup = &tree->entries[index].cgroup;
-    cgroup->usage_ns = usage_ns;
-    cgroup->usage_read_mono_ns = now_mono_ns;
-    *ret_usage_ns = usage_ns;
-    return 0;
-}
-
-int cgroup_tree_read_usage_percpu(struct cgroup_tree *tree, uint32_t index, uint64_t *out, uint32_t n_cpus,
-                                  struct carnot_err *err)
-{
-    static const char name[] = "cpuacct.usage_percpu";
-    _cleanup_free_ char *large = NULL;
-    ssize_t n;
-
-    if (tree->hierarchy != CGROUP_V1)
-        return carnot_err_set(err, EOPNOTSUPP, "cgroup v2 has no CPU time per CPU");
-    n = read_file(tree, index, name, tree->file, sizeof(tree->file), err);
-    if (n == -E2BIG) { /* more than some 200 CPUs */
-        large = malloc(PERCPU_MAX);
-        if (!large)
-            return carnot_err_set(err, ENOMEM, "out of memory while reading %s", name);
-        n = read_file(tree, index, name, large, PERCPU_MAX, err);
-    }
-    if (n < 0)
-        return (int)n;
-    int r = cgroup_parse_percpu((struct text){large ? large : tree->file, (size_t)n}, out, n_cpus);
-    if (r < 0)
-        return carnot_err_set(err, EPROTO, "cannot understand %s/%s%s: expected a number for each CPU",
-                              tree->env->cgroup.path, tree->dir, tree->path);
-    return r;
-}
-
-int cgroup_parse_proc(const struct cgroup_tree *tree, const char *text, size_t len, char *ret_path, size_t path_size)
-{
-    struct text path;
-    int id;
-
-    int r =
-        cgroup_parse_membership((struct text){text, len}, tree->hierarchy == CGROUP_V1 ? "cpuacct" : NULL, &id, &path);
-    if (r < 0)
-        return r;
-    return cgroup_parse_below(path, tree->mount_root, ret_path, path_size);
 }
 
 /* ---- opening ---- */
@@ -625,7 +350,7 @@ static int open_tree(const struct carnot_env *env, enum cgroup_hierarchy hierarc
     tree->entries = calloc(CGROUPS_MAX, sizeof(*tree->entries));
     if (!tree->entries)
         return carnot_err_set(err, ENOMEM, "out of memory while opening the control groups");
-    int r = put_entry(tree, st.st_ino, "/", CGROUP_NONE);
+    int r = cgroup_put_entry(tree, st.st_ino, "/", CGROUP_NONE);
     if (r < 0)
         return carnot_err_set(err, -r, "out of memory while opening the control groups");
     snprintf(tree->describe, sizeof(tree->describe), "cgroup %s at %s%s", hierarchy == CGROUP_V2 ? "v2" : "v1 cpuacct",

@@ -87,10 +87,10 @@ int main(void)
         cross[i] = bench_ns(CLOCK_THREAD_CPUTIME_ID) - cross[i];
     }
     bench_print("sample_tasks", (double)window.n_tasks, "1");
-    bench_print("sample_cpu_us", bench_median(cpu, READINGS) / 1e3, "us");
-    bench_print("sample_wall_us", bench_median(wall, READINGS) / 1e3, "us");
+    bench_print("sample_ms", bench_median(cpu, READINGS) / 1e6, "ms");
+    bench_print("sample_wall_ms", bench_median(wall, READINGS) / 1e6, "ms");
     bench_print("sample_cross_checked_cgroups", n_cgroups, "1");
-    bench_print("sample_with_cross_check_cpu_us", bench_median(cross, READINGS) / 1e3, "us");
+    bench_print("sample_crosschecked_ms", bench_median(cross, READINGS) / 1e6, "ms");
     bench_print("dropped", (double)window.dropped, "1");
     bench_ring_close(&ring);
     remove_cgroups(&places);

@@ -46,7 +46,7 @@ static int add_part(struct sim_machine *machine, int parent, const char *name, u
 static int add_package(struct sim_machine *machine, const struct sim_shape *shape, unsigned package, unsigned die,
                        unsigned index)
 {
-    char name[32];
+    char name[40];
     unsigned part = 0;
     int self = machine->n_zones, r = 0;
 
@@ -75,7 +75,7 @@ static int add_mmio(struct sim_machine *machine, int of, unsigned index)
     if (!zone)
         return -E2BIG;
     snprintf(zone->id, sizeof(zone->id), "intel-rapl-mmio:%u", index);
-    snprintf(zone->alias, sizeof(zone->alias), "%.31s-mmio", machine->zones[of].name);
+    snprintf(zone->alias, sizeof(zone->alias), "%.39s-mmio", machine->zones[of].name);
     zone->follows = of;
     return 0;
 }

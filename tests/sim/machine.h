@@ -11,7 +11,7 @@
 
 struct sim_zone {
     char id[48];       /* "intel-rapl:0:1" */
-    char name[32];     /* the file "name": "dram" */
+    char name[40];     /* the file "name": "dram" */
     char alias[48];    /* how a script may call it: "dram-0" */
     int parent;        /* index, -1 for a top zone */
     int follows;       /* index of the zone whose energy this one shows again, -1 */

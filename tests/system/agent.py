@@ -4,28 +4,16 @@ import http.client
 import json
 import os
 import pathlib
-import select
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-import time
+
+from waiting import wait_for
 
 BUILD = pathlib.Path(os.environ.get("CARNOT_BUILD", "build")).resolve()
 CARNOTD = BUILD / "src" / "agent" / "carnotd"
-
-
-def wait_for(condition, seconds=30.0, what="condition"):
-    """Polls until condition() is true; its value. The interval only bounds the polling rate."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {seconds} s in vain for {what}")
-        select.select([], [], [], 0.02)
 
 
 class Agent:

@@ -77,7 +77,8 @@ static void fits_text_to_columns(void **state)
 
 static void chooses_units(void **state)
 {
-    assert_human(human_energy(&out, 0), "0.000 mJ");
+    assert_human(human_energy(&out, 0), "0 J");
+    assert_human(human_time(&out, 0), "0 s");
     assert_human(human_energy(&out, 1), "0.001 mJ");
     assert_human(human_energy(&out, 182400000), "182.4 J");
     assert_human(human_energy(&out, 999949000), "999.9 J");
@@ -86,6 +87,8 @@ static void chooses_units(void **state)
     assert_human(human_power(&out, 14700000), "14.70 W");
     assert_human(human_mass(&out, 2839), "2.839 mg");
     assert_human(human_mass(&out, 2.5e9), "2.500 kg");
+    assert_human(human_mass(&out, 0.1), "< 0.001 mg");
+    assert_human(human_mass(&out, 0), "0 g");
     assert_human(human_bytes(&out, 512), "512 B");
     assert_human(human_bytes(&out, 14680064), "14.0 MiB");
 }

@@ -533,8 +533,7 @@ static void test_requests_per_second(void **state)
     struct fixture f;
 
     setup_with(&f, (struct line_config){.requests_per_s = 5});
-    /* The second client is the same user: no new allowance but for what time brings. A slow machine brings at most the
-     * 20 requests' own duration, so refusals are only asked of the first hundred in a row. */
+    /* Time brings 5 more in a second: 100 refusals of 200 are certain unless these take 20 seconds. */
     pid_t pid = fork();
     if (pid == 0)
         be_ordinary_client(200, 5, 100, NULL, 0);

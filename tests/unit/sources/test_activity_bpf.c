@@ -561,6 +561,74 @@ static void test_identity(void **state)
     rig_close(&rig);
 }
 
+/* ---- rights given up after the start, as the agent does ---- */
+
+static uint64_t own_ns(const struct rig *r)
+{
+    uint64_t ns = 0;
+
+    for (size_t i = 0; i < r->window.n_tasks; i++) {
+        if (r->window.tasks[i].pid == (uint32_t)getpid())
+            ns += rig_sum(r, r->window.tasks[i].ns);
+    }
+    return ns;
+}
+
+static void test_rights_given_up(void **state)
+{
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct activity_bpf_info info;
+        struct carnot_err err = CARNOT_ERR_INIT;
+
+        rig_open(&rig, rig_mount(CGROUP_V2) ? CGROUP_V2 : CGROUP_V1, 0);
+        if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0)
+            _exit(2);
+        rig_read(&rig);
+        rig_burn(30 * RIG_MS);
+        rig_read(&rig);
+        activity_bpf_info(rig.self, &info);
+        /* Before 5.19 the slice in progress waits for its switch. */
+        if (own_ns(&rig) < 20 * RIG_MS && !info.in_progress_denied)
+            _exit(3);
+        if (activity_bpf.drain(rig.self, &err) < 0)
+            _exit(4);
+        if (activity_bpf_measure(rig.self, &err) != -EPERM || !strstr(err.msg, "CAP_SYS_ADMIN"))
+            _exit(5);
+        rig_close(&rig);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* Without the rights: a sentence that says which, and nothing left behind. */
+static void test_no_rights(void **state)
+{
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct carnot_err err = CARNOT_ERR_INIT;
+        struct carnot_env env;
+        struct activity_args args = {.env = &env};
+
+        if (carnot_env_open(NULL, NULL, NULL, NULL, &env, &err) < 0 || setresuid(65534, 65534, 65534) < 0)
+            _exit(2);
+        if (activity_bpf.probe(&args, &err) != -EPERM || !strstr(err.msg, "CAP_BPF"))
+            _exit(3);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static int skip_reason(void)
 {
     struct carnot_err err = CARNOT_ERR_INIT;
