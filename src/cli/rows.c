@@ -276,7 +276,7 @@ static int link_sorted(struct forest *f)
 static int walk(struct forest *f, size_t n_units, struct rows *ret)
 {
     size_t most = f->options->max_rows && f->options->max_rows < f->n ? f->options->max_rows : f->n;
-    uint64_t window = 0, energy = 0;
+    uint64_t window_uj = 0, energy_uj = 0;
     size_t shown_units = 0;
     uint32_t at = f->first_root;
 
@@ -290,8 +290,8 @@ static int walk(struct forest *f, size_t n_units, struct rows *ret)
             ret->rows[ret->n++] = node->row;
             shown_units += node->row.unit != NULL;
             if (node->parent == NO_NODE) {
-                window = saturating_add(window, node->row.window_uj);
-                energy = saturating_add(energy, node->row.energy_uj);
+                window_uj = saturating_add(window_uj, node->row.window_uj);
+                energy_uj = saturating_add(energy_uj, node->row.energy_uj);
             }
         }
         if (node->kept && node->first_child != NO_NODE) {
@@ -306,11 +306,11 @@ static int walk(struct forest *f, size_t n_units, struct rows *ret)
 
     ret->n_hidden = n_units - shown_units + f->view->truncated;
     for (int e = 0; e < ENTITIES; e++) {
-        window = saturating_add(window, f->view->total_entity_window_uj[e]);
-        energy = saturating_add(energy, f->view->total_entity_uj[e]);
+        window_uj = saturating_add(window_uj, f->view->total_entity_window_uj[e]);
+        energy_uj = saturating_add(energy_uj, f->view->total_entity_uj[e]);
     }
-    ret->hidden_window_uj = f->view->total_window_uj > window ? f->view->total_window_uj - window : 0;
-    ret->hidden_energy_uj = f->view->total_energy_uj > energy ? f->view->total_energy_uj - energy : 0;
+    ret->hidden_window_uj = f->view->total_window_uj > window_uj ? f->view->total_window_uj - window_uj : 0;
+    ret->hidden_energy_uj = f->view->total_energy_uj > energy_uj ? f->view->total_energy_uj - energy_uj : 0;
     return 0;
 }
 

@@ -55,9 +55,8 @@ static const char *const help_lines[] = {
     "  space       pause",
     "  +  -        refresh more seldom, more often",
     "",
-    "W is the mean power over the last window, J and mgCO2e are sums since measuring began. The rows in brackets are "
-    "what",
-    "no process, group or user owns: with them every column adds up to the node.",
+    "W is the mean power over the last window, J and mgCO2e are sums since measuring began. Rows in brackets",
+    "are what no process, group or user owns: with them every column adds up to the node.",
     "CO2e is energy times the intensity that stands above the table; it says where that comes from.",
     "",
     "Any key goes back.",

@@ -380,6 +380,9 @@ int meter_session_begin(struct meter *meter, uint32_t pid, uint32_t uid, const c
     unit = unit_table_session(&meter->units, session, uid, label, clock_now(meter->env->clock).real_ns);
     if (unit < 0)
         return carnot_err_set(err, -unit, "too many units for another session");
+    /* The reader knows pids as env->proc does, which in a container with the host's /proc are not our own. */
+    if (pid == (uint32_t)getpid())
+        pid = own_pid(meter->env);
     r = meter->activity->session_begin(meter->activity_self, pid, session, err);
     if (r < 0) {
         unit_table_remove(&meter->units, (uint32_t)unit);

@@ -9,18 +9,18 @@
 /* Whatever is cut or filtered: shown + hidden + entities = node. */
 static void assert_adds_up(const struct view *view, const struct rows *rows)
 {
-    uint64_t window = rows->hidden_window_uj, energy = rows->hidden_energy_uj;
+    uint64_t window_uj = rows->hidden_window_uj, energy_uj = rows->hidden_energy_uj;
 
     for (size_t i = 0; i < rows->n; i++) {
-        window += rows->rows[i].depth == 0 ? rows->rows[i].window_uj : 0;
-        energy += rows->rows[i].depth == 0 ? rows->rows[i].energy_uj : 0;
+        window_uj += rows->rows[i].depth == 0 ? rows->rows[i].window_uj : 0;
+        energy_uj += rows->rows[i].depth == 0 ? rows->rows[i].energy_uj : 0;
     }
     for (int e = 0; e < ENTITIES; e++) {
-        window += view->total_entity_window_uj[e];
-        energy += view->total_entity_uj[e];
+        window_uj += view->total_entity_window_uj[e];
+        energy_uj += view->total_entity_uj[e];
     }
-    assert_int_equal(window, view->total_window_uj);
-    assert_int_equal(energy, view->total_energy_uj);
+    assert_int_equal(window_uj, view->total_window_uj);
+    assert_int_equal(energy_uj, view->total_energy_uj);
 }
 
 static void table_adds_up_always(void **state)

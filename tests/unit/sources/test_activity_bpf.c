@@ -222,23 +222,34 @@ static void test_move(void **state)
 
 /* ---- limits ---- */
 
+/* More processes than there are rows, all of which have run before the first of them ends. */
 static void crowd_body(void *userdata)
 {
-    uint64_t ms = 4;
     pid_t pids[150];
+    int ran[2], end[2];
+    char c;
 
+    if (pipe2(ran, O_CLOEXEC) < 0 || pipe2(end, O_CLOEXEC) < 0)
+        _exit(2);
     for (size_t i = 0; i < ELEMENTSOF(pids); i++) {
         pids[i] = fork();
         if (pids[i] == 0) {
-            burn_body(&ms);
-            _exit(0);
+            close(end[1]);
+            rig_burn(4 * RIG_MS);
+            _exit(write(ran[1], "x", 1) == 1 && read(end[0], &c, 1) == 0 ? 0 : 1);
         }
         if (pids[i] < 0)
-            _exit(2);
+            _exit(3);
     }
     for (size_t i = 0; i < ELEMENTSOF(pids); i++) {
-        if (waitpid(pids[i], NULL, 0) != pids[i])
-            _exit(3);
+        if (read(ran[0], &c, 1) != 1)
+            _exit(4);
+    }
+    close(end[1]);
+    for (size_t i = 0; i < ELEMENTSOF(pids); i++) {
+        int status;
+        if (waitpid(pids[i], &status, 0) != pids[i] || status != 0)
+            _exit(5);
     }
 }
 
@@ -655,6 +666,7 @@ int main(void)
         cmocka_unit_test(test_table_full),           cmocka_unit_test(test_sessions),
         cmocka_unit_test(test_session_number_again), cmocka_unit_test(test_short_lived_cgroup),
         cmocka_unit_test(test_slice_in_progress),    cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_rights_given_up),      cmocka_unit_test(test_no_rights),
     };
 
     if (skip_reason())
