@@ -77,17 +77,6 @@ int main(void)
     bench_activity_open(&bench);
     bench_ring_round(&ring);
     ping_pong();
-    hot_without = ping_pong();
-    bench_ring_open(&ring, COLD_THREADS, 1, 0, NULL, NULL);
-    bench_ring_round(&ring);
-    cold_without = ring_rounds(&ring);
-
-    bench_activity_open(&bench);
-    bench_ring_round(&ring);
-    activity_bpf_info(bench.self, &before);
-    fprintf(stderr, "seeded %lu waiting %u live %u free %u dropped %lu\n", before.seeded, before.rows_waiting,
-            before.rows_live, before.rows_free, before.dropped);
-    ping_pong();
     hot_with = ping_pong();
     cold_with = ring_rounds(&ring);
 
