@@ -84,19 +84,26 @@ static void lose_time(struct cells *cells, const uint64_t *ns)
         cells->bucket_ns[b] += ns[b];
 }
 
-static void add_time(struct cells *cells, const struct cell *want, const uint64_t *ns)
+static void add_to_cell(struct cells *cells, uint32_t index, const uint64_t *ns)
 {
-    int index = cell_of(cells, want);
-
-    if (index < 0) {
-        lose_time(cells, ns);
-        return;
-    }
     uint64_t *sum = cells->bucket_ns + (size_t)index * cells->n_buckets;
+
     for (uint32_t b = 0; b < cells->n_buckets; b++) {
         sum[b] += ns[b];
         cells->cells[index].cpu_ns += ns[b];
     }
+}
+
+/* Returns the cell, or -ENOMEM when the time was lost to the residual. */
+static int add_time(struct cells *cells, const struct cell *want, const uint64_t *ns)
+{
+    int index = cell_of(cells, want);
+
+    if (index < 0)
+        lose_time(cells, ns);
+    else
+        add_to_cell(cells, (uint32_t)index, ns);
+    return index;
 }
 
 static uint32_t session_unit(const struct unit_table *table, uint32_t session)
@@ -140,8 +147,16 @@ static int process_of(struct unit_table *table, const struct activity_task *task
     return index;
 }
 
-static void add_task(struct cells *cells, struct unit_table *table, const struct activity_task *task,
-                     const struct cells_window *window)
+/* Threads of one process come mostly one after another: the cell of the task before will do for this one too. */
+static bool same_cell(const struct activity_task *a, const struct activity_task *b)
+{
+    return a->pid == b->pid && a->start_boot_ns == b->start_boot_ns && a->cgroup == b->cgroup &&
+           a->session == b->session && a->uid == b->uid && a->flags == 0 && b->flags == 0;
+}
+
+/* Returns the task's cell, or negative when its time was lost to the residual. */
+static int add_task(struct cells *cells, struct unit_table *table, const struct activity_task *task,
+                    const struct cells_window *window)
 {
     struct cell cell = {.session_unit = session_unit(table, task->session), .cgroup = task->cgroup};
     int process;
@@ -154,11 +169,11 @@ static void add_task(struct cells *cells, struct unit_table *table, const struct
         process = process_of(table, task, window);
         if (process < 0 || own(table, &cell, task->cgroup, task->uid, window->now_real_ns) < 0) {
             lose_time(cells, task->ns);
-            return;
+            return -ENOMEM;
         }
         cell.process = (uint32_t)process;
     }
-    add_time(cells, &cell, task->ns);
+    return add_time(cells, &cell, task->ns);
 }
 
 static void add_rest(struct cells *cells, struct unit_table *table, const struct activity_rest *rest,
@@ -180,6 +195,8 @@ static void add_rest(struct cells *cells, struct unit_table *table, const struct
 int cells_build(struct cells *cells, struct unit_table *table, const struct activity_window *activity,
                 uint32_t n_buckets, const struct cells_window *window)
 {
+    int index = -ENOENT; /* cell of the task before */
+
     if (cells->n_buckets != n_buckets) {
         cells_done(cells);
         cells->n_buckets = n_buckets;
@@ -189,8 +206,14 @@ int cells_build(struct cells *cells, struct unit_table *table, const struct acti
     u64map_clear(&cells->by_key);
     if (cell_of(cells, &(struct cell){.owner = CELL_RESIDUAL, .session_unit = UNIT_NO_INDEX}) < 0)
         return -ENOMEM;
-    for (size_t i = 0; i < activity->n_tasks; i++)
-        add_task(cells, table, &activity->tasks[i], window);
+    for (size_t i = 0; i < activity->n_tasks; i++) {
+        const struct activity_task *task = &activity->tasks[i];
+
+        if (i > 0 && index >= 0 && same_cell(&activity->tasks[i - 1], task))
+            add_to_cell(cells, (uint32_t)index, task->ns);
+        else
+            index = add_task(cells, table, task, window);
+    }
     for (size_t i = 0; i < activity->n_rests; i++)
         add_rest(cells, table, &activity->rests[i], window);
     return cells->lost_ns ? 1 : 0;

@@ -17,8 +17,9 @@
  * stays bounded. */
 #define FORGET_IDLE_WINDOWS 900
 
-/* Cgroups compared with the kernel's own counter per tick: 20 reads cost 0.1 ms; 200 cgroups take 10 s for a round. */
-#define CROSSCHECK_PER_TICK 20
+/* Cgroups compared with the kernel's own counter per tick: a cold read of cpu.stat costs 20 to 35 us, mostly the kernel
+ * summing over CPUs; 200 cgroups take 40 s for a round. */
+#define CROSSCHECK_PER_TICK 5
 
 struct crosscheck {
     uint64_t *ours_ns;    /* [cap] on-CPU time of each cgroup and all below since start, by cgroup index */

@@ -264,7 +264,7 @@ int meter_sample(struct meter *meter, struct carnot_err *err)
     return 0;
 }
 
-static void measure_self(struct meter *meter, uint64_t tick_cpu_ns)
+static void measure_self(struct meter *meter)
 {
     char statm[STATM_MAX];
     ssize_t n = fsroot_read(&meter->env->proc, "self/statm", statm, sizeof statm, NULL);
@@ -274,7 +274,6 @@ static void measure_self(struct meter *meter, uint64_t tick_cpu_ns)
     if (scan_u64(&rest, &size_pages) == 0 && scan_u64(&rest, &rss_pages) == 0)
         meter->self.rss_bytes = rss_pages * (uint64_t)sysconf(_SC_PAGESIZE);
     meter->self.cpu_ns = clock_process_cpu_ns();
-    meter->self.tick_ns = tick_cpu_ns;
 }
 
 static void keep_stats(struct meter *meter, const struct activity_window *window)
@@ -334,7 +333,7 @@ int meter_tick(struct meter *meter, struct carnot_err *err)
     meter->seq++;
     r = attribute_window(meter, &end, err);
     meter_mark_ended(meter);
-    measure_self(meter, clock_thread_cpu_ns() - cpu_before_ns);
+    measure_self(meter);
     sealed = meter_seal(meter, &end, &batch, err);
     energy_window_reset(&meter->energy);
     meter->window_begin = end;
@@ -342,6 +341,8 @@ int meter_tick(struct meter *meter, struct carnot_err *err)
         return sealed;
     publish(meter, batch);
     meter_retire(meter);
+    /* Whole, sealing included; so each batch tells the tick before its own. */
+    meter->self.tick_ns = clock_thread_cpu_ns() - cpu_before_ns;
     return r;
 }
 

@@ -94,7 +94,7 @@ struct batch_intensity {
 struct batch_self {
     uint64_t cpu_ns; /* user + system of this process */
     uint64_t rss_bytes;
-    uint64_t tick_ns; /* duration of the last tick's own work (thread CPU time) */
+    uint64_t tick_ns; /* CPU time of the tick before this batch's, sealing included */
     uint64_t missed_ticks;
     uint64_t suspends, clock_steps;
     uint64_t conservation_error_uj; /* largest ever seen, over domains and windows: 0 */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define WAITING_MIN  1024 /* births between two calls that never find an empty ring: 10,000 a second at 10 Hz */
+#define WAITING_MIN  4096 /* births between two calls that never find an empty ring: 40,000 a second at 10 Hz */
 #define BIRTHS_AHEAD 4    /* growth of the birth rate from one interval to the next that is absorbed */
 
 static size_t page_round(size_t size)

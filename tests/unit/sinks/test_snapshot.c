@@ -256,13 +256,13 @@ static void test_own_view_is_cut_to_quanta(void **state)
 static void test_cut_windows_add_up(void **state)
 {
     static struct batch_unit unit;
-    uint64_t energy[3] = {0}, window[3] = {0}, sum = 0, random = 88172645463325252ULL;
+    uint64_t energy_uj[3] = {0}, window_uj[3] = {0}, sum_uj = 0, random = 88172645463325252ULL;
     struct batch batch;
 
     fake_batch_init(&batch);
     unit = batch.units[5];
-    unit.energy_uj = energy;
-    unit.window_uj = window;
+    unit.energy_uj = energy_uj;
+    unit.window_uj = window_uj;
     batch.units = &unit;
     batch.n_units = 1;
     unit.cgroup = UNIT_NO_INDEX;
@@ -273,16 +273,16 @@ static void test_cut_windows_add_up(void **state)
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        window[0] = random % (3 * QUANTUM);
-        energy[0] += window[0];
+        window_uj[0] = random % (3 * QUANTUM);
+        energy_uj[0] += window_uj[0];
 
         json_t *root = snapshot_of(&batch, &alice, ALL_KINDS, 0);
         const json_t *seen = unit_with_id(root, 6);
         assert_non_null(seen);
         assert_int_equal(item(seen, "window_uj", 0) % (json_int_t)QUANTUM, 0);
-        sum += (uint64_t)item(seen, "window_uj", 0);
-        assert_int_equal(item(seen, "energy_uj", 0), sum);
-        assert_true(energy[0] - sum < QUANTUM);
+        sum_uj += (uint64_t)item(seen, "window_uj", 0);
+        assert_int_equal(item(seen, "energy_uj", 0), sum_uj);
+        assert_true(energy_uj[0] - sum_uj < QUANTUM);
         json_decref(root);
     }
 }
