@@ -6,8 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define WAITING_MIN  4096 /* births between two calls that never find an empty ring: 40,000 a second at 10 Hz */
-#define BIRTHS_AHEAD 4    /* growth of the birth rate from one interval to the next that is absorbed */
+#define BIRTHS_AHEAD 4 /* growth of the birth rate from one interval to the next that is absorbed */
 
 static size_t page_round(size_t size)
 {
@@ -116,7 +115,7 @@ void bpf_tables_close(struct bpf_tables *tables)
  */
 static int cover(struct bpf_tables *tables, uint32_t row, struct carnot_err *err)
 {
-    uint32_t want = tables->noted ? tables->noted : WAITING_MIN;
+    uint32_t want = tables->noted ? tables->noted : BPF_ROWS_WAITING_MIN;
     struct bpf_row_note *notes;
     uint64_t *prev;
     int r;
@@ -160,7 +159,7 @@ int bpf_tables_refill(struct bpf_tables *tables, uint32_t at_least, struct carno
 {
     struct switch_control *control = tables->control;
     uint64_t births = __atomic_load_n(&control->births, __ATOMIC_RELAXED);
-    uint64_t want = max_u64(max_u64(WAITING_MIN, at_least), BIRTHS_AHEAD * (births - tables->births_before));
+    uint64_t want = max_u64(max_u64(BPF_ROWS_WAITING_MIN, at_least), BIRTHS_AHEAD * (births - tables->births_before));
     uint64_t *ring = ring_of(&tables->free_ring);
 
     tables->births_before = births;

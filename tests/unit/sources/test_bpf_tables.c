@@ -95,12 +95,12 @@ static void test_lowest_rows_first(void **state)
 {
     struct rig rig;
 
-    rig_open(&rig, 4096, 4096, 4096);
+    rig_open(&rig, 16384, 8192, 16384);
     assert_int_equal(bpf_tables_refill(&rig.tables, 0, NULL), 0);
-    assert_int_equal(bpf_tables_waiting(&rig.tables), 1024);
-    assert_int_equal(rig.tables.high, 1024);
-    assert_int_equal(rig.tables.n_free, 4096 - 1024);
-    for (uint32_t row = 0; row < 1024; row++)
+    assert_int_equal(bpf_tables_waiting(&rig.tables), BPF_ROWS_WAITING_MIN);
+    assert_int_equal(rig.tables.high, BPF_ROWS_WAITING_MIN);
+    assert_int_equal(rig.tables.n_free, 16384 - BPF_ROWS_WAITING_MIN);
+    for (uint32_t row = 0; row < BPF_ROWS_WAITING_MIN; row++)
         assert_int_equal(take(&rig), row);
     assert_int_equal(take(&rig), BPF_ROW_NONE);
 
@@ -115,7 +115,7 @@ static void test_lowest_rows_first(void **state)
     assert_int_equal(bpf_tables_refill(&rig.tables, 0, NULL), 0);
     assert_int_equal(take(&rig), 3);
     assert_int_equal(take(&rig), 7);
-    assert_int_equal(take(&rig), 1024);
+    assert_int_equal(take(&rig), BPF_ROWS_WAITING_MIN);
     rig_close(&rig);
 }
 
@@ -124,13 +124,13 @@ static void test_refill_follows_births(void **state)
     struct rig rig;
 
     rig_open(&rig, 16384, 8192, 16384);
-    assert_int_equal(bpf_tables_refill(&rig.tables, 1500, NULL), 0);
-    assert_int_equal(bpf_tables_waiting(&rig.tables), 1500);
-    for (int i = 0; i < 1000; i++)
+    assert_int_equal(bpf_tables_refill(&rig.tables, 5500, NULL), 0);
+    assert_int_equal(bpf_tables_waiting(&rig.tables), 5500);
+    for (int i = 0; i < 1500; i++)
         take(&rig);
     assert_int_equal(bpf_tables_refill(&rig.tables, 0, NULL), 0);
-    assert_int_equal(bpf_tables_waiting(&rig.tables), 4000);
-    for (int i = 0; i < 4000; i++)
+    assert_int_equal(bpf_tables_waiting(&rig.tables), 6000);
+    for (int i = 0; i < 6000; i++)
         take(&rig);
     assert_int_equal(bpf_tables_refill(&rig.tables, 0, NULL), 0);
     assert_int_equal(bpf_tables_waiting(&rig.tables), 8192); /* all that the ring holds */
@@ -215,8 +215,8 @@ static void test_mapped_only_as_far_as_used(void **state)
     rig_open(&rig, 32768, 8192, 32768);
     assert_int_equal(rig.tables.rows.mapped, 0);
     assert_int_equal(bpf_tables_refill(&rig.tables, 0, NULL), 0);
-    assert_int_equal(rig.tables.rows.mapped, 1024 * sizeof(struct switch_row));
-    for (int i = 0; i < 1024; i++)
+    assert_int_equal(rig.tables.rows.mapped, BPF_ROWS_WAITING_MIN * sizeof(struct switch_row));
+    for (int i = 0; i < BPF_ROWS_WAITING_MIN; i++)
         take(&rig);
     assert_int_equal(bpf_tables_refill(&rig.tables, 0, NULL), 0);
     bpf_tables_row(&rig.tables, rig.tables.high - 1)->tid = 1;
