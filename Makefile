@@ -32,8 +32,7 @@ asan ubsan: deps
 	@meson setup build-asan --reconfigure -Db_sanitize=address,undefined -Db_lundef=false >/dev/null 2>&1 || \
 	 meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 	@ninja -C build-asan --quiet
-	@ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
-	 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 tools/run-tests build-asan
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 tools/run-tests build-asan
 
 tsan: deps
 	@meson setup build-tsan --reconfigure -Db_sanitize=thread -Db_lundef=false >/dev/null 2>&1 || \

@@ -3,6 +3,7 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <systemd/sd-daemon.h>
 
@@ -25,7 +26,6 @@ struct agent {
     struct web *web;
     uint64_t next_sample_ns, next_tick_ns;
     struct log_limit tick_errors, drain_errors;
-    bool ready;
 };
 
 /* --- the tick ------------------------------------------------------------------------------------------------- */
@@ -57,17 +57,13 @@ static void tick(struct agent *agent, uint64_t now_ns)
     struct carnot_err err = CARNOT_ERR_INIT;
     uint64_t missed;
 
-    agent->next_tick_ns = advance(agent->next_tick_ns, agent->settings->meter.attribution_interval_ns, now_ns, &missed);
+    agent->next_tick_ns = advance(agent->next_tick_ns, meter_interval_ns(agent->meter), now_ns, &missed);
     if (missed)
         meter_missed_tick(agent->meter, missed);
     if (meter_tick(agent->meter, &err) < 0)
         complain(agent, &agent->tick_errors, &err, "window not complete");
     if (agent->control)
         control_tick(agent->control);
-    if (!agent->ready) {
-        agent->ready = true;
-        sd_notify(0, "READY=1\nSTATUS=measuring");
-    }
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -116,7 +112,7 @@ static int start_timer(struct agent *agent, struct carnot_err *err)
     int r;
 
     agent->next_sample_ns = now_ns + agent->settings->meter.sampling_interval_ns;
-    agent->next_tick_ns = now_ns + agent->settings->meter.attribution_interval_ns;
+    agent->next_tick_ns = now_ns + meter_interval_ns(agent->meter);
     r = sd_event_add_time(agent->loop, &agent->timer, CLOCK_MONOTONIC,
                           min_u64(agent->next_sample_ns, agent->next_tick_ns) / NS_PER_US, TIMER_ACCURACY_US, on_timer,
                           agent);
@@ -199,6 +195,10 @@ int agent_run(const struct agent_settings *settings, struct carnot_err *err)
         log_description(&agent);
         if (agent.control)
             log_info("socket %s", settings->socket_path);
+        if (meter_interval_ns(agent.meter) != settings->meter.attribution_interval_ns)
+            log_warn("windows are %" PRIu64 " ms long, since the energy source in use gives nothing finer",
+                     (uint64_t)(meter_interval_ns(agent.meter) / NS_PER_MS));
+        sd_notify(0, "READY=1\nSTATUS=measuring");
         r = sd_event_loop(agent.loop);
         if (r < 0)
             carnot_err_errno(err, -r, "the event loop failed");

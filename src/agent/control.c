@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <sys/stat.h>
 
 #include "base/json_out.h"
 #include "base/parse.h"
@@ -38,8 +39,8 @@ struct control_session {
 
 struct control {
     struct meter *meter;
+    const struct carnot_env *env;
     struct line_server *server;
-    struct carnot_clock *clock;
     uint64_t window_ns;
     uint64_t quantum_uj; /* of ordinary users; 0 until the first batch */
     struct batch *slot_batch;
@@ -186,7 +187,18 @@ static struct control_session *free_session(struct control *control, uint32_t ui
     return uid != 0 && of_uid >= SESSIONS_PER_UID_MAX ? NULL : unused;
 }
 
-static enum line_verdict op_session_begin(struct control *control, const struct line_peer *peer, const json_t *request,
+static bool owns_process(const struct carnot_env *env, const struct line_peer *peer)
+{
+    char pid[16];
+    struct stat st;
+
+    if (peer->uid == 0)
+        return true;
+    snprintf(pid, sizeof pid, "%u", peer->pid);
+    return fstatat(env->proc.fd, pid, &st, 0) == 0 && st.st_uid == peer->uid;
+}
+
+static enum line_verdict op_session_begin(struct control *control, struct line_peer *peer, const json_t *request,
                                           struct buf *answer)
 {
     const char *label = json_string_value(json_object_get(request, "label"));
@@ -203,11 +215,18 @@ static enum line_verdict op_session_begin(struct control *control, const struct 
     r = meter_session_begin(control->meter, peer->pid, peer->uid, name, &session, &err);
     if (r < 0)
         return fail(answer, r, err.msg);
+    /* Checked once the meter holds the process: a peer that passed its socket on and ended may have left its pid to
+     * somebody else's process. */
+    if (!owns_process(control->env, peer)) {
+        meter_session_end(control->meter, session);
+        return fail(answer, EPERM, "the process that connected is not yours, or has ended");
+    }
+    peer->userdata = control; /* spares the connection from the idle timeout */
     *entry = (struct control_session){
         .session = session,
         .uid = peer->uid,
         .connection = peer->connection,
-        .begin_real_ns = clock_now(control->clock).real_ns,
+        .begin_real_ns = clock_now(control->env->clock).real_ns,
     };
     json_out_init(&json, answer);
     json_out_object(&json);
@@ -221,7 +240,7 @@ static enum line_verdict op_session_begin(struct control *control, const struct 
     return LINE_ANSWERED;
 }
 
-static enum line_verdict op_session_read(struct control *control, const struct line_peer *peer, const json_t *request,
+static enum line_verdict op_session_read(struct control *control, struct line_peer *peer, const json_t *request,
                                          bool end, struct buf *answer)
 {
     json_int_t number = json_integer_value(json_object_get(request, "session"));
@@ -235,6 +254,14 @@ static enum line_verdict op_session_read(struct control *control, const struct l
     entry->waiting = true;
     entry->ending = end;
     return LINE_LATER;
+}
+
+static bool has_session(const struct control *control, uint64_t connection)
+{
+    for (size_t i = 0; i < SESSIONS_MAX; i++)
+        if (control->sessions[i].session && control->sessions[i].connection == connection)
+            return true;
+    return false;
 }
 
 static void end_session(struct control *control, struct control_session *entry)
@@ -266,6 +293,8 @@ static enum line_verdict on_line(void *userdata, struct line_server *server, str
 {
     struct control *control = userdata;
     json_error_t where;
+    /* From the end of its last session on, a connection may idle out again. */
+    peer->userdata = has_session(control, peer->connection) ? control : NULL;
     json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
     const char *op = json_string_value(json_object_get(request, "op"));
     json_int_t version = json_integer_value(json_object_get(request, "v"));
@@ -364,8 +393,8 @@ int control_start(sd_event *loop, const struct agent_settings *settings, const s
     if (!control)
         return carnot_err_set(err, ENOMEM, "out of memory");
     control->meter = meter;
-    control->clock = env->clock;
-    control->window_ns = settings->meter.attribution_interval_ns;
+    control->env = env;
+    control->window_ns = meter_interval_ns(meter);
     buf_init(&control->answer, LINE_ANSWER_MAX);
     struct line_handler handler = {.on_line = on_line, .on_close = on_close, .userdata = control};
     r = make_epoch(env, control->epoch, err);

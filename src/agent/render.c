@@ -11,6 +11,9 @@
  * newest that there is. */
 #define SLOTS 4
 
+/* Scrapers get a new batch at most this often, however short the windows. */
+#define SLOT_NS NS_PER_SEC
+
 enum { VARIANTS = 4 }; /* two formats, plain and gzip */
 
 struct render {
@@ -24,6 +27,8 @@ struct renders {
     struct meter *meter;
     struct prometheus_options options;
     pthread_mutex_t lock;
+    struct batch
+        *slot_batch; /* what scrapers get: moves on once a second at most (DESIGN: finer readings leak secrets) */
     struct gzip *gzip;
     struct buf plain; /* before compression */
     struct render slots[VARIANTS][SLOTS];
@@ -60,11 +65,26 @@ struct renders *renders_free(struct renders *renders)
     for (size_t v = 0; v < VARIANTS; v++)
         for (size_t s = 0; s < SLOTS; s++)
             buf_done(&renders->slots[v][s].buf);
+    batch_unref(renders->slot_batch);
     buf_done(&renders->plain);
     gzip_free(renders->gzip);
     pthread_mutex_destroy(&renders->lock);
     free(renders);
     return NULL;
+}
+
+/* The batch of the current slot, with a reference for the caller; NULL before the first. Under lock. */
+static struct batch *batch_of_slot(struct renders *renders)
+{
+    struct batch *latest = meter_latest(renders->meter);
+
+    if (latest &&
+        (!renders->slot_batch || latest->end.mono_ns / SLOT_NS != renders->slot_batch->end.mono_ns / SLOT_NS)) {
+        batch_unref(renders->slot_batch);
+        renders->slot_batch = batch_ref(latest);
+    }
+    batch_unref(latest);
+    return renders->slot_batch ? batch_ref(renders->slot_batch) : NULL;
 }
 
 static int fill(struct renders *renders, struct render *slot, const struct batch *batch, enum prometheus_format format,
@@ -117,13 +137,16 @@ static int choose(struct renders *renders, const struct batch *batch, enum prome
 int renders_get(struct renders *renders, enum prometheus_format format, bool gzip, const struct prometheus_options *now,
                 struct rendered *ret_rendered, struct carnot_err *err)
 {
-    struct batch *batch = meter_latest(renders->meter);
     struct render *slot = NULL;
+    struct batch *batch;
     int r;
 
-    if (!batch)
-        return carnot_err_set(err, EAGAIN, "the first window has not ended yet; try again in a second");
     pthread_mutex_lock(&renders->lock);
+    batch = batch_of_slot(renders);
+    if (!batch) {
+        pthread_mutex_unlock(&renders->lock);
+        return carnot_err_set(err, EAGAIN, "the first window has not ended yet; try again in a second");
+    }
     r = choose(renders, batch, format, gzip, now, &slot);
     if (r >= 0) {
         slot->refs++;

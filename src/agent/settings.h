@@ -14,7 +14,6 @@ struct agent_settings {
     const char *socket_path, *socket_group;
     const char *procfs, *sysfs, *cgroupfs, *rootfs;
     int log_level, log_format;
-    bool bpf_stats;
     bool help, version;
     struct meter_settings meter;
 };

@@ -150,7 +150,7 @@ int web_start(const struct agent_settings *settings, struct meter *meter, struct
         return carnot_err_set(err, ENOMEM, "out of memory");
     web->meter = meter;
     web->clock = carnot_clock_system();
-    web->window_ns = settings->meter.attribution_interval_ns;
+    web->window_ns = meter_interval_ns(meter);
     r = make_landing(web, settings->telemetry_path);
     if (r < 0) {
         free(web);

@@ -34,11 +34,16 @@ static int reserve_scratch(struct meter *meter)
 /* Does time on this bucket's CPUs count for the domain? A domain that names no package covers the machine. */
 static bool covers(const struct domain *domain, const struct topology_buckets *buckets, uint32_t b)
 {
-    if (domain->package >= 0 && buckets->bucket[b].package != domain->package)
+    int package = buckets->bucket[b].package, die = buckets->bucket[b].die, node = buckets->bucket[b].node;
+
+    /* A CPU of which nothing is known, since it came online unseen, counts everywhere rather than nowhere. */
+    if (package < 0)
+        return true;
+    if (domain->package >= 0 && package != domain->package)
         return false;
-    if (domain->die >= 0 && buckets->bucket[b].die != domain->die)
+    if (domain->die >= 0 && die >= 0 && die != domain->die)
         return false;
-    return domain->node < 0 || buckets->bucket[b].node == domain->node;
+    return domain->node < 0 || node < 0 || node == domain->node;
 }
 
 /* On-CPU time of each cell on the domain's CPUs into meter->weights; returns the number of CPUs. */
@@ -94,19 +99,31 @@ static uint64_t idle_power_uw(const struct energy_domain *domain, uint64_t windo
     return max_u64(1, muldiv_u64(domain->idle_uw, span_ns, window_ns));
 }
 
+/* A source that failed for several windows comes back with the energy of all of them, but the activity is that of the
+ * last one: who used the rest is not known any more. */
+static uint64_t unknown_owner_uj(const struct energy_domain *domain, uint64_t window_ns)
+{
+    uint64_t span_ns = energy_window_span_ns(domain);
+
+    if (window_ns == 0 || span_ns <= 2 * window_ns)
+        return 0;
+    return domain->window_uj - muldiv_u64(domain->window_uj, window_ns, span_ns);
+}
+
 static void attribute_domain(struct meter *meter, size_t d, uint64_t window_ns)
 {
     const struct energy_domain *domain = &meter->energy.domains[d];
     const struct cells *cells = &meter->cells;
+    uint64_t unknown_uj = unknown_owner_uj(domain, window_ns);
     struct split_result result;
     uint32_t n_cpus = weigh(meter, &domain->domain);
     struct split_input in = {
-        .energy_uj = domain->window_uj,
+        .energy_uj = domain->window_uj - unknown_uj,
         .window_ns = window_ns,
         .n_cpus = n_cpus,
         /* The readings of this window may span a little more or less time than the activity; idle power counts for
            theirs. */
-        .idle_uw = idle_power_uw(domain, window_ns),
+        .idle_uw = unknown_uj ? domain->idle_uw : idle_power_uw(domain, window_ns),
         .policy = (enum idle_policy)meter->settings.idle_policy,
         .weight_ns = meter->weights,
         .group = cells->group,
@@ -117,7 +134,7 @@ static void attribute_domain(struct meter *meter, size_t d, uint64_t window_ns)
 
     split_cpu_time(&in, meter->shares, &result);
     meter->entity_window_uj[d][ENTITY_IDLE] = result.idle_left_uj;
-    meter->entity_window_uj[d][ENTITY_RESIDUAL] += result.residual_uj;
+    meter->entity_window_uj[d][ENTITY_RESIDUAL] += result.residual_uj + unknown_uj;
     for (uint32_t i = 0; i < cells->n; i++)
         add_share(meter, &cells->cells[i], d, meter->shares[i]);
     for (size_t e = 0; e < ENTITIES; e++)

@@ -132,7 +132,7 @@ static int own(struct unit_table *table, struct cell *cell, uint32_t cgroup, uin
 static int process_of(struct unit_table *table, const struct activity_task *task, const struct cells_window *window)
 {
     int index = unit_table_find_process(table, task->pid, task->start_boot_ns);
-    bool ended = (task->flags & TASK_ENDED) && task->tid == task->pid;
+    bool ended = task->flags & TASK_PROCESS_ENDED;
 
     if (index < 0 && (task->flags & TASK_ENDED))
         return unit_table_aggregate(table, task->cgroup, task->uid, task->comm, window->now_real_ns);
@@ -172,8 +172,28 @@ static int add_task(struct cells *cells, struct unit_table *table, const struct 
             return -ENOMEM;
         }
         cell.process = (uint32_t)process;
+        table->units[process].cgroup_unit_id = table->units[cell.cgroup_unit].id;
     }
     return add_time(cells, &cell, task->ns);
+}
+
+static void add_tasks(struct cells *cells, struct unit_table *table, const struct activity_window *activity, bool ended,
+                      const struct cells_window *window)
+{
+    const struct activity_task *last = NULL;
+    int index = -ENOENT;
+
+    for (size_t i = 0; i < activity->n_tasks; i++) {
+        const struct activity_task *task = &activity->tasks[i];
+
+        if (!!(task->flags & TASK_ENDED) != ended)
+            continue;
+        if (index >= 0 && same_cell(last, task))
+            add_to_cell(cells, (uint32_t)index, task->ns);
+        else
+            index = add_task(cells, table, task, window);
+        last = task;
+    }
 }
 
 static void add_rest(struct cells *cells, struct unit_table *table, const struct activity_rest *rest,
@@ -195,8 +215,6 @@ static void add_rest(struct cells *cells, struct unit_table *table, const struct
 int cells_build(struct cells *cells, struct unit_table *table, const struct activity_window *activity,
                 uint32_t n_buckets, const struct cells_window *window)
 {
-    int index = -ENOENT; /* cell of the task before */
-
     if (cells->n_buckets != n_buckets) {
         cells_done(cells);
         cells->n_buckets = n_buckets;
@@ -206,14 +224,9 @@ int cells_build(struct cells *cells, struct unit_table *table, const struct acti
     u64map_clear(&cells->by_key);
     if (cell_of(cells, &(struct cell){.owner = CELL_RESIDUAL, .session_unit = UNIT_NO_INDEX}) < 0)
         return -ENOMEM;
-    for (size_t i = 0; i < activity->n_tasks; i++) {
-        const struct activity_task *task = &activity->tasks[i];
-
-        if (i > 0 && index >= 0 && same_cell(&activity->tasks[i - 1], task))
-            add_to_cell(cells, (uint32_t)index, task->ns);
-        else
-            index = add_task(cells, table, task, window);
-    }
+    /* The living first: they make the units of their processes, in which threads that ended then find themselves. */
+    add_tasks(cells, table, activity, false, window);
+    add_tasks(cells, table, activity, true, window);
     for (size_t i = 0; i < activity->n_rests; i++)
         add_rest(cells, table, &activity->rests[i], window);
     return cells->lost_ns ? 1 : 0;

@@ -9,9 +9,9 @@
 #include "meter/energy.h"
 #include "meter/meter.h"
 
-/* Windows for which an ended unit waits for a scrape that shows its last figures: five minutes at 1 s, the longest
- * usual scrape interval. */
-#define KEEP_ENDED_WINDOWS 300
+/* An ended unit that no scrape has shown waits this many times keep_ended_ns: a Prometheus that is down for an hour
+ * loses nothing. */
+#define KEEP_UNREPORTED 12
 
 /* Windows after which a process that did not run once is forgotten: a day-long sleeper comes back as a new unit, memory
  * stays bounded. */

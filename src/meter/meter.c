@@ -68,6 +68,19 @@ const struct carnot_option meter_options[] = {
      .offset = FIELD(no_sources),
      .metavar = "SOURCE",
      .help = "Do not use this energy source (repeatable)."},
+    {.name = "attribution.keep-ended",
+     .type = OPTION_DURATION,
+     .offset = FIELD(keep_ended_ns),
+     .def = "5m",
+     .metavar = "TIME",
+     .min = NS_PER_SEC,
+     .max = 86400 * NS_PER_SEC,
+     .help = "How long an ended control group stays on the metrics page, so that every scraper sees its last figures."},
+    {.name = "activity.bpf-stats",
+     .type = OPTION_BOOL,
+     .offset = FIELD(measure_bpf),
+     .def = "false",
+     .help = "Have the kernel time our BPF programs (costs about 30 ns per switch)."},
     {.name = "collector.processes",
      .type = OPTION_BOOL,
      .offset = FIELD(process_series),
@@ -111,6 +124,7 @@ static int open_one_activity(struct meter *meter, const struct activity_ops *ops
         .cgroups = meter->cgroups,
         .monitor_pid = own_pid(meter->env),
         .max_tasks = (uint32_t)meter->settings.max_tasks,
+        .measure_bpf = meter->settings.measure_bpf,
     };
     int r = ops->probe ? ops->probe(&args, err) : 0;
 
@@ -150,6 +164,17 @@ static int open_activity(struct meter *meter, struct carnot_err *err)
     return r;
 }
 
+/* Energy that comes in every tenth window would all be billed to who ran in that one: a window is never shorter than
+ * what the slowest source gives. */
+static void raise_interval(struct meter *meter)
+{
+    uint64_t *interval_ns = &meter->settings.attribution_interval_ns;
+
+    for (size_t i = 0; i < meter->energy.n_sources; i++)
+        if (meter->energy.sources[i].self)
+            *interval_ns = max_u64(*interval_ns, meter->energy.sources[i].ops->min_interval_ns / 2);
+}
+
 static int open_parts(struct meter *meter, struct carnot_err *err)
 {
     const struct meter_settings *settings = &meter->settings;
@@ -170,6 +195,7 @@ static int open_parts(struct meter *meter, struct carnot_err *err)
     r = energy_open(meter->env, &meter->topology, &settings->only_sources, &settings->no_sources, &meter->energy, err);
     if (r < 0)
         return r;
+    raise_interval(meter);
     if (settings->activity != ACTIVITY_TREE &&
         cgroup_tree_open(meter->env, (enum cgroup_hierarchy)settings->hierarchy, &meter->cgroups, &cgroup_err) < 0 &&
         err)
@@ -314,7 +340,9 @@ static int attribute_window(struct meter *meter, const struct carnot_now *end, s
         keep_stats(meter, &activity);
     cells_build(&meter->cells, &meter->units, &activity, meter->buckets.n, &window);
     meter_attribute(meter, activity.end_mono_ns - meter->activity_end_ns, r >= 0);
-    meter->activity_end_ns = activity.end_mono_ns;
+    /* After a failure the next reading covers this window too. */
+    if (r >= 0)
+        meter->activity_end_ns = activity.end_mono_ns;
     if (meter->cgroups && crosscheck_add(&meter->crosscheck, meter->cgroups, &meter->cells) == 0)
         crosscheck_step(&meter->crosscheck, meter->cgroups, end->mono_ns);
     return r;
@@ -381,8 +409,7 @@ int meter_session_begin(struct meter *meter, uint32_t pid, uint32_t uid, const c
     unit = unit_table_session(&meter->units, session, uid, label, clock_now(meter->env->clock).real_ns);
     if (unit < 0)
         return carnot_err_set(err, -unit, "too many units for another session");
-    /* The reader knows pids as env->proc does, which in a container with the host's /proc are not our own. */
-    if (pid == (uint32_t)getpid())
+    if (meter->activity->pids_as_proc && pid == (uint32_t)getpid())
         pid = own_pid(meter->env);
     r = meter->activity->session_begin(meter->activity_self, pid, session, err);
     if (r < 0) {
@@ -425,6 +452,11 @@ void meter_describe(const struct meter *meter, struct buf *out)
     buf_printf(out, "intensity: ");
     buf_put_fixed(out, meter->intensity.mg_kwh, 3);
     buf_printf(out, " g/kWh, %s, chosen by %s\n", meter->intensity.source, meter->intensity.chosen_by);
+}
+
+uint64_t meter_interval_ns(const struct meter *meter)
+{
+    return meter->settings.attribution_interval_ns;
 }
 
 const char *meter_activity_name(const struct meter *meter)

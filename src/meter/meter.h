@@ -26,6 +26,8 @@ struct meter_settings {
     uint64_t max_tasks;
     double intensity_g_per_kwh;    /* > 0: given by hand */
     const char *intensity_zone;    /* "" or NULL: by time zone */
+    uint64_t keep_ended_ns;        /* see retire.c */
+    bool measure_bpf;              /* kernel statistics of our BPF programs */
     bool process_series;           /* per-process series on /metrics */
     struct option_list no_sources; /* names switched off; see meter options */
     struct option_list only_sources;
@@ -63,6 +65,9 @@ void meter_session_end(struct meter *meter, uint32_t session);
 
 /* What was chosen and why, for doctor and the log: text lines "subject: state: reason". */
 void meter_describe(const struct meter *meter, struct buf *out);
+/* Length of a window: the setting, raised to what the slowest source in use needs. meter_tick is to be called that
+ * often. */
+uint64_t meter_interval_ns(const struct meter *meter);
 const char *meter_activity_name(const struct meter *meter);
 
 #endif

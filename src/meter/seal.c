@@ -39,6 +39,7 @@ static int seal_domains(const struct meter *meter, struct batch *batch)
             .status = from->status,
             .energy_uj = from->delta.total_uj,
             .window_uj = from->window_uj,
+            .span_ns = energy_window_span_ns(from),
             .peak_uw = from->peak_uw,
             .wraps = from->delta.wraps,
             .resets = from->delta.resets + from->delta.absurd,
@@ -80,28 +81,36 @@ static int seal_sources(const struct meter *meter, struct batch *batch)
 static const char *process_labels(const struct meter *meter, struct batch *batch, const struct unit *unit,
                                   const char *path)
 {
-    char number[24], room[768];
-    struct label_writer writer = {.out = room, .size = sizeof room};
+    char pid[24] = "", uid[24] = "", start_ms[24] = "";
+    const char *const labels[][2] = {
+        {"pid", pid}, {"comm", unit->comm}, {"uid", uid}, {"cgroup", path}, {"start_ms", start_ms}};
+    struct label_writer writer = {.size = 1};
 
     if (!meter->settings.process_series)
         return "";
-    snprintf(number, sizeof number, "%u", unit->pid);
-    label_put(&writer, "pid", (unit->flags & UNIT_AGGREGATE) ? "" : number);
-    label_put(&writer, "comm", unit->comm);
-    snprintf(number, sizeof number, "%u", unit->uid);
-    label_put(&writer, "uid", unit->uid == UNIT_UID_UNKNOWN ? "" : number);
-    label_put(&writer, "cgroup", path);
-    /* Tells two lives of one pid apart. */
-    snprintf(number, sizeof number, "%" PRIu64, (uint64_t)(unit->start_real_ns / NS_PER_MS));
-    label_put(&writer, "start_ms", (unit->flags & UNIT_AGGREGATE) ? "" : number);
-    return arena_strdup(&batch->arena, room);
+    if (!(unit->flags & UNIT_AGGREGATE)) {
+        snprintf(pid, sizeof pid, "%u", unit->pid);
+        /* Tells two lives of one pid apart. */
+        snprintf(start_ms, sizeof start_ms, "%" PRIu64, (uint64_t)(unit->start_real_ns / NS_PER_MS));
+    }
+    if (unit->uid != UNIT_UID_UNKNOWN)
+        snprintf(uid, sizeof uid, "%u", unit->uid);
+    for (size_t i = 0; i < ELEMENTSOF(labels); i++)
+        writer.size += label_room(labels[i][0], labels[i][1]);
+    writer.out = arena_alloc(&batch->arena, writer.size);
+    for (size_t i = 0; writer.out && i < ELEMENTSOF(labels); i++)
+        label_put(&writer, labels[i][0], labels[i][1]);
+    return writer.out;
 }
 
-static uint32_t batch_index_of_cgroup(const struct meter *meter, uint32_t cgroup)
+static uint32_t batch_index_of_cgroup(const struct meter *meter, const struct unit *process)
 {
-    uint32_t unit = u64map_get(&meter->units.by_key[UNIT_CGROUP], cgroup);
+    uint32_t unit = u64map_get(&meter->units.by_key[UNIT_CGROUP], process->cgroup);
 
-    return unit == U64MAP_NONE ? UNIT_NO_INDEX : meter->batch_index[unit];
+    /* The tree reuses its indices: the cgroup of a process that slept meanwhile may have become another. */
+    if (unit == U64MAP_NONE || meter->units.units[unit].id != process->cgroup_unit_id)
+        return UNIT_NO_INDEX;
+    return meter->batch_index[unit];
 }
 
 static uint64_t window_power_uw(const struct meter *meter, const struct batch *batch, uint32_t unit)
@@ -134,7 +143,7 @@ static int seal_unit(struct meter *meter, struct batch *batch, uint32_t index, s
         .pid = from->pid,
         .uid = from->uid,
         .session = from->session,
-        .cgroup = process ? batch_index_of_cgroup(meter, from->cgroup) : UNIT_NO_INDEX,
+        .cgroup = process ? batch_index_of_cgroup(meter, from) : UNIT_NO_INDEX,
         .name = arena_strdup(&batch->arena, process ? from->comm : from->name),
         .path = process ? "" : arena_strdup(&batch->arena, from->path),
         .manager = from->manager,
@@ -155,19 +164,24 @@ static int seal_unit(struct meter *meter, struct batch *batch, uint32_t index, s
     return to->name && to->path && to->labels ? 0 : -ENOMEM;
 }
 
+static bool is_shown(const struct unit *unit)
+{
+    return unit->in_use && !unit->dormant;
+}
+
 static int seal_units(struct meter *meter, struct batch *batch)
 {
     size_t n = 0;
 
     for (uint32_t i = 0; i < meter->units.high; i++)
-        n += meter->units.units[i].in_use;
+        n += is_shown(&meter->units.units[i]);
     batch->units = arena_alloc_array(&batch->arena, n, sizeof *batch->units);
     if (!batch->units || reserve_index(meter) < 0)
         return -ENOMEM;
     for (size_t k = 0; k < ELEMENTSOF(kind_order); k++) {
         batch->first_of_kind[k] = batch->n_units;
         for (uint32_t i = 0; i < meter->units.high; i++) {
-            if (!meter->units.units[i].in_use || meter->units.units[i].kind != kind_order[k])
+            if (!is_shown(&meter->units.units[i]) || meter->units.units[i].kind != kind_order[k])
                 continue;
             meter->batch_index[i] = (uint32_t)batch->n_units;
             int r = seal_unit(meter, batch, i, &batch->units[batch->n_units]);

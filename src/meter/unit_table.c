@@ -12,7 +12,8 @@
 
 #define UNITS_FIRST 256         /* grows by doubling: a laptop has about 400 processes, 80 cgroups */
 #define PASSWD_MAX  (256 << 10) /* a larger local /etc/passwd is a generated one; its users show by number */
-#define LABELS_MAX  4096        /* a path of 1,500 bytes, all escaped, and the rest */
+
+#define NOT_LISTED "(processes not listed)"
 
 enum { AGGREGATE_KEY = 0x61676772 }; /* keeps aggregate keys apart from process keys */
 
@@ -118,19 +119,30 @@ static int make(struct unit_table *table, enum unit_kind kind, uint64_t key, uin
     return (int)index;
 }
 
+static char *make_labels(const char *const labels[][2], size_t n_labels)
+{
+    struct label_writer writer = {.size = 1};
+
+    for (size_t i = 0; i < n_labels; i++)
+        writer.size += label_room(labels[i][0], labels[i][1]);
+    writer.out = malloc(writer.size);
+    if (!writer.out)
+        return NULL;
+    writer.out[0] = '\0';
+    for (size_t i = 0; i < n_labels; i++)
+        label_put(&writer, labels[i][0], labels[i][1]);
+    return writer.out;
+}
+
 /* Names and labels are made once, here. On lack of memory the unit goes away again. */
 static int name_unit(struct unit_table *table, int index, const char *name, const char *path,
                      const char *const labels[][2], size_t n_labels)
 {
     struct unit *unit = &table->units[index];
-    char text[LABELS_MAX] = "";
-    struct label_writer writer = {.out = text, .size = sizeof text};
 
-    for (size_t i = 0; i < n_labels; i++)
-        label_put(&writer, labels[i][0], labels[i][1]);
     unit->name = strdup(name);
     unit->path = strdup(path);
-    unit->labels = strdup(text);
+    unit->labels = make_labels(labels, n_labels);
     if (!unit->name || !unit->path || !unit->labels) {
         unit_table_remove(table, (uint32_t)index);
         return -ENOMEM;
@@ -149,6 +161,9 @@ static int revive_cgroup(struct unit_table *table, uint64_t path_key, const char
     if (u64map_put(&table->by_key[UNIT_CGROUP], cgroup, index) < 0)
         return -ENOMEM;
     unit = &table->units[index];
+    if (unit->dormant)
+        table->n_dormant--;
+    unit->dormant = false;
     unit->cgroup = cgroup;
     unit->flags &= ~(unsigned)UNIT_ENDED;
     unit->ended_seq = 0;
@@ -161,6 +176,13 @@ int unit_table_cgroup(struct unit_table *table, uint32_t cgroup, uint64_t now_re
     struct unit_info info;
     int index = find(table, UNIT_CGROUP, cgroup);
 
+    if (index >= 0 && entry && !entry->gone && strcmp(table->units[index].path, entry->path) != 0) {
+        /* Renamed (v1): another unit from now on. The old one ends, or is found again by its path. */
+        u64map_remove(&table->by_key[UNIT_CGROUP], cgroup);
+        if (table->units[index].cgroup == cgroup)
+            table->units[index].cgroup = CGROUP_NONE;
+        index = -ENOENT;
+    }
     if (index >= 0)
         return index;
     const char *path = entry ? entry->path : "/";
@@ -215,9 +237,12 @@ int unit_table_user(struct unit_table *table, uint32_t uid, uint64_t now_real_ns
 
     if (index >= 0)
         return index;
+    if (uid != UNIT_UID_UNKNOWN && table->n_users >= USERS_MAX)
+        return unit_table_user(table, UNIT_UID_UNKNOWN, now_real_ns);
     index = make(table, UNIT_USER, uid, now_real_ns);
     if (index < 0)
         return index;
+    table->n_users++;
     table->units[index].uid = uid;
     table->units[index].type = "user";
     if (uid != UNIT_UID_UNKNOWN) {
@@ -245,10 +270,14 @@ int unit_table_process(struct unit_table *table, uint32_t pid, uint64_t start_bo
     int index = find(table, UNIT_PROCESS, key);
     struct unit *unit;
 
-    if (index < 0)
+    if (index < 0 && table->n_processes >= PROCESSES_MAX)
+        return -E2BIG;
+    if (index < 0) {
         index = make(table, UNIT_PROCESS, key, start_real_ns);
-    if (index < 0)
-        return index;
+        if (index < 0)
+            return index;
+        table->n_processes++;
+    }
     unit = &table->units[index];
     unit->pid = pid;
     unit->start_boot_ns = start_boot_ns;
@@ -264,21 +293,26 @@ int unit_table_aggregate(struct unit_table *table, uint32_t cgroup, uint32_t uid
 {
     struct {
         uint32_t cgroup, uid;
-        char comm[16];
-    } id = {.uid = uid};
-    int index = unit_table_cgroup(table, cgroup, now_real_ns);
+        char comm[UNIT_COMM_MAX];
+    } id = {.uid = UNIT_UID_UNKNOWN, .comm = NOT_LISTED};
+    int index = unit_table_cgroup(table, cgroup, now_real_ns), user = unit_table_user(table, uid, now_real_ns);
 
-    if (index < 0)
-        return index;
-    /* By the unit, not the tree's index: a cgroup that was made again keeps its aggregates. */
+    if (index < 0 || user < 0)
+        return index < 0 ? index : user;
+    /* By the units, not the tree's index or the number: a cgroup that was made again keeps its aggregates, and users
+     * beyond the limit share theirs. */
     id.cgroup = table->units[index].id;
-
-    if (comm && table->n_aggregates < AGGREGATES_MAX)
-        memcpy(id.comm, comm, strnlen(comm, sizeof id.comm - 1));
+    id.uid = table->units[user].uid;
+    if (comm) {
+        memset(id.comm, 0, sizeof id.comm);
+        snprintf(id.comm, sizeof id.comm, "%.15s", comm);
+    }
     uint64_t key = hash_bytes(&id, sizeof id, AGGREGATE_KEY);
     index = find(table, UNIT_PROCESS, key);
-    if (index < 0 && comm && !id.comm[0])
+    if (index < 0 && comm && table->n_aggregates >= AGGREGATES_MAX) {
         table->n_folded++;
+        return unit_table_aggregate(table, cgroup, uid, NULL, now_real_ns);
+    }
     if (index < 0) {
         index = make(table, UNIT_PROCESS, key, now_real_ns);
         if (index < 0)
@@ -289,9 +323,10 @@ int unit_table_aggregate(struct unit_table *table, uint32_t cgroup, uint32_t uid
     unit->flags = UNIT_AGGREGATE;
     unit->ended_seq = 0;
     unit->cgroup = cgroup;
-    unit->uid = uid;
+    unit->cgroup_unit_id = id.cgroup;
+    unit->uid = id.uid;
     unit->type = "process";
-    snprintf(unit->comm, sizeof unit->comm, "%s", id.comm[0] ? id.comm : "(not listed)");
+    memcpy(unit->comm, id.comm, sizeof unit->comm);
     return index;
 }
 
@@ -350,11 +385,40 @@ void unit_table_remove(struct unit_table *table, uint32_t index)
         return;
     if (unit->kind == UNIT_CGROUP)
         forget_path(table, unit, index);
-    if ((unit->flags & UNIT_AGGREGATE) && table->n_aggregates)
+    if (unit->flags & UNIT_AGGREGATE)
         table->n_aggregates--;
+    else if (unit->kind == UNIT_PROCESS)
+        table->n_processes--;
+    if (unit->kind == UNIT_USER)
+        table->n_users--;
+    table->n_dormant -= unit->dormant;
     u64map_remove(&table->by_key[unit->kind], unit->kind == UNIT_CGROUP ? unit->cgroup : unit->key);
     clear_unit(unit);
     table->free_list[table->n_free++] = index;
     while (table->high && !table->units[table->high - 1].in_use)
         table->high--;
+}
+
+/* The dormant cgroup that ended first; only called when there is one. */
+static uint32_t longest_asleep(const struct unit_table *table)
+{
+    uint32_t found = UINT32_MAX;
+
+    for (uint32_t i = 0; i < table->high; i++)
+        if (table->units[i].dormant &&
+            (found == UINT32_MAX || table->units[i].ended_seq < table->units[found].ended_seq))
+            found = i;
+    return found;
+}
+
+void unit_table_put_to_sleep(struct unit_table *table, uint32_t index)
+{
+    struct unit *unit = &table->units[index];
+
+    if (table->n_dormant >= DORMANT_MAX)
+        unit_table_remove(table, longest_asleep(table));
+    u64map_remove(&table->by_key[UNIT_CGROUP], unit->cgroup);
+    unit->cgroup = CGROUP_NONE;
+    unit->dormant = true;
+    table->n_dormant++;
 }

@@ -14,29 +14,46 @@
  * the aggregate of the cgroup. */
 #define UNITS_MAX 65536
 
+/* Users told apart; beyond it (a container that runs through its 65,536 subordinate uids) they share the unit
+ * "(unknown)". */
+#define USERS_MAX 2048
+
+/* Processes may not take the room that cgroups, users and aggregates need. */
+#define PROCESSES_MAX (UNITS_MAX - CGROUPS_MAX - USERS_MAX - AGGREGATES_MAX)
+
+/* Cgroups that ended, were reported, and are remembered for their sums only: a timer's service that comes back goes on
+ * from its old counter. About 600 bytes each; beyond it the one that ended first is forgotten. */
+#define DORMANT_MAX 1024
+
 /* Different short-lived programs (by name, cgroup and user) told apart in one machine's life; the rest share one
  * aggregate per cgroup. */
 #define AGGREGATES_MAX 4096
 
 #define UNIT_UID_UNKNOWN UINT32_MAX
 
+/* The kernel's 15 bytes of a process's name; longer than any, so that no process can take the name of the aggregate of
+ * those not listed. */
+#define UNIT_COMM_MAX 32
+
 struct unit {
     enum unit_kind kind;
     unsigned flags;
     bool in_use;
+    bool dormant;  /* a cgroup that ended and was reported; see DORMANT_MAX */
     bool exported; /* was in at least one sealed batch */
     uint32_t id;   /* serial */
     uint32_t pid, uid;
-    uint32_t cgroup;  /* index in the cgroup tree */
-    uint32_t session; /* session units: the session's number */
-    uint64_t key;     /* in the map of its kind */
+    uint32_t cgroup;         /* index in the cgroup tree; CGROUP_NONE: has none any more */
+    uint32_t cgroup_unit_id; /* processes: id of their cgroup's unit, since the tree reuses its indices */
+    uint32_t session;        /* session units: the session's number */
+    uint64_t key;            /* in the map of its kind */
     uint64_t start_boot_ns;
     uint64_t start_real_ns;
     uint64_t cpu_ns, window_cpu_ns;
     uint64_t peak_uw;           /* session units */
     uint64_t active_seq;        /* last window in which it ran */
     uint64_t ended_seq;         /* window in which it ended, 0: has not */
-    char comm[16];              /* process: its name */
+    char comm[UNIT_COMM_MAX];   /* process: its name */
     char *name, *path, *labels; /* owned; NULL for processes */
     const char *manager, *type; /* static */
 };
@@ -52,7 +69,7 @@ struct unit_table {
     uint32_t *free_list; /* [cap] */
     uint32_t n_free;
     uint32_t next_id;
-    uint32_t n_aggregates;
+    uint32_t n_aggregates, n_users, n_processes, n_dormant;
     uint64_t n_folded; /* processes that had no unit of their own */
     struct u64map
         by_key[UNIT_KINDS]; /* cgroups: by index in the tree, several of which may be one unit, see unit_table_cgroup */
@@ -101,5 +118,8 @@ void unit_table_window_reset(struct unit_table *table);
  * index any more. */
 bool unit_table_release_cgroup(struct unit_table *table, uint32_t cgroup);
 void unit_table_remove(struct unit_table *table, uint32_t unit);
+
+/* Of a cgroup: keeps its sums for a return under the same path, see DORMANT_MAX. */
+void unit_table_put_to_sleep(struct unit_table *table, uint32_t unit);
 
 #endif

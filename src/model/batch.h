@@ -56,6 +56,8 @@ struct batch_domain {
     int status;         /* 0 read in this window; -ENODATA nothing new; else the errno of the last failure */
     uint64_t energy_uj; /* since start: the accumulated, wrap-safe counter */
     uint64_t window_uj;
+    uint64_t span_ns; /* time that window_uj covers: longer than the window when a source comes back after failing; 0:
+                         no reading */
     uint64_t peak_uw; /* highest mean power between two readings inside the window */
     uint64_t entity_uj[ENTITIES];
     uint64_t entity_window_uj[ENTITIES];

@@ -12,7 +12,9 @@ static size_t utf8_length(const unsigned char *p)
         unsigned char first_low, first_high, second_low, second_high, length;
     } forms[] = {
         {0x01, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xee, 0x80, 0xbf, 3},
+        {0xef, 0xef, 0x80, 0x9b, 3}, {0xef, 0xef, 0xa0, 0xbf, 3}, /* without U+F700 to U+F7FF, which stand for bad bytes
+                                                                   */
         {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
     };
 
@@ -20,7 +22,7 @@ static size_t utf8_length(const unsigned char *p)
         if (p[0] < forms[i].first_low || p[0] > forms[i].first_high)
             continue;
         if (forms[i].length > 1 && (p[1] < forms[i].second_low || p[1] > forms[i].second_high))
-            return 0;
+            continue;
         for (size_t k = 2; k < forms[i].length; k++)
             if ((p[k] & 0xc0) != 0x80)
                 return 0;
@@ -35,16 +37,19 @@ size_t label_escape(const char *value, char *out, size_t size)
     size_t len = 0;
 
     while (*p) {
-        char piece[4];
+        unsigned char piece[4];
         size_t taken = utf8_length(p), n = taken;
 
         if (*p == '\\' || *p == '"' || *p == '\n') {
             piece[0] = '\\';
-            piece[1] = *p == '\n' ? 'n' : (char)*p;
+            piece[1] = *p == '\n' ? 'n' : *p;
             n = 2;
         } else if (taken == 0 || *p < 0x20 || *p == 0x7f) {
-            piece[0] = '?';
-            n = 1;
+            /* U+F700 + byte, of the private use area: two names that differ stay two. */
+            piece[0] = 0xef;
+            piece[1] = (unsigned char)(0x9c | *p >> 6);
+            piece[2] = (unsigned char)(0x80 | (*p & 0x3f));
+            n = 3;
             taken = 1;
         } else {
             memcpy(piece, p, taken);
@@ -57,6 +62,11 @@ size_t label_escape(const char *value, char *out, size_t size)
     }
     out[len] = '\0';
     return len;
+}
+
+size_t label_room(const char *key, const char *value)
+{
+    return strlen(key) + 3 * strlen(value) + sizeof(",=\"\"");
 }
 
 void label_put(struct label_writer *writer, const char *key, const char *value)

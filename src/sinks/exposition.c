@@ -113,7 +113,7 @@ int exposition_end(struct exposition *w)
 
 void prometheus_escape(struct buf *out, const char *value)
 {
-    size_t most = 2 * strlen(value);
+    size_t most = 3 * strlen(value);
 
     /* Room is made for the worst case; a limit just short of it refuses what might have fitted, which harms nobody. */
     if (most == 0 || buf_reserve(out, most) < 0)

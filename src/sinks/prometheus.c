@@ -33,6 +33,22 @@ struct field {
     unsigned decimals;
 };
 
+/* A source that comes back after failing brings the energy of all the time it was away: then over that time. */
+static uint64_t domain_power_uw(const struct writer *w, const struct batch_domain *domain)
+{
+    return power_uw(domain->window_uj, domain->span_ns > 2 * w->window_ns ? domain->span_ns : w->window_ns);
+}
+
+static uint64_t node_power_uw(const struct writer *w)
+{
+    uint64_t sum_uw = 0;
+
+    for (size_t i = 0; i < w->batch->n_domains; i++)
+        if (w->batch->domains[i].domain.in_total)
+            sum_uw += domain_power_uw(w, &w->batch->domains[i]);
+    return sum_uw;
+}
+
 static uint64_t field_value(const void *object, const struct field *field)
 {
     uint64_t value;
@@ -105,7 +121,7 @@ static void write_domains(struct writer *w)
         domain_row(w, &domains[i].domain, domains[i].energy_uj);
     exposition_family(&w->x, &domain_power);
     for (size_t i = 0; i < w->n_domains; i++)
-        domain_row(w, &domains[i].domain, power_uw(domains[i].window_uj, w->window_ns));
+        domain_row(w, &domains[i].domain, domain_power_uw(w, &domains[i]));
     exposition_family(&w->x, &domain_peak);
     for (size_t i = 0; i < w->n_domains; i++)
         domain_row(w, &domains[i].domain, domains[i].peak_uw);
@@ -129,7 +145,7 @@ static void write_node(struct writer *w)
     uint64_t energy_uj = batch_total_energy_uj(batch);
 
     exposition_single(&w->x, &node_energy, energy_uj, 6);
-    exposition_single(&w->x, &node_power, power_uw(batch_total_window_uj(batch), w->window_ns), 6);
+    exposition_single(&w->x, &node_power, node_power_uw(w), 6);
     exposition_single(&w->x, &node_emissions, emissions_ug(energy_uj, batch->intensity.mg_kwh), 6);
 
     exposition_family(&w->x, &entity_energy);

@@ -41,7 +41,9 @@ int session_write(const struct batch *batch, const struct viewer *viewer, uint32
     for (size_t d = 0; d < batch->n_domains; d++)
         json_out_u64(&json, snapshot_cut(viewer, unit->energy_uj[d]));
     json_out_array_end(&json);
-    json_out_kv_u64(&json, "peak_uw", snapshot_cut(viewer, unit->peak_uw));
+    /* A peak over less than the viewer's grid would tell more than the grid does. */
+    bool coarse = viewer->all || batch->end.mono_ns - batch->begin.mono_ns >= NS_PER_SEC * 9 / 10;
+    json_out_kv_u64(&json, "peak_uw", coarse ? snapshot_cut(viewer, unit->peak_uw) : 0);
     json_out_kv_u64(&json, "quantum_uj", viewer->all ? 0 : viewer->quantum_uj);
     json_out_kv_string(&json, "method", batch->method);
     json_out_kv_string(&json, "idle_policy", batch->idle_policy);

@@ -17,6 +17,8 @@ enum {
     TASK_KERNEL = 1 << 0,  /* a kernel thread in the root cgroup: entity `kernel` */
     TASK_MONITOR = 1 << 1, /* this program itself: entity `monitor` */
     TASK_ENDED = 1 << 2,   /* exited; this is its last appearance */
+    TASK_PROCESS_ENDED =
+        1 << 3, /* with TASK_ENDED: the last thread of its process; the leader may end long before it */
 };
 
 /* On-CPU time of one thread (or, where the reader sees only processes, of one process: tid == pid) while in one cgroup.
@@ -58,6 +60,7 @@ struct activity_args {
     const struct topology_buckets *buckets;
     struct cgroup_tree *cgroups; /* may be NULL for "tree" */
     uint32_t monitor_pid;        /* our own pid in the pid namespace of env->proc */
+    bool measure_bpf;            /* have the kernel time our BPF programs */
     uint32_t max_tasks;          /* table size wanted; 0: default */
 };
 
@@ -66,6 +69,7 @@ struct activity_ops {
     const char *tier; /* "T2", "T1", "T0" */
     const char *summary;
     const char *blind; /* what this way does not see, one sentence, "" when nothing */
+    bool pids_as_proc; /* session_begin wants the pid as env->proc shows it, not as our own pid namespace does */
     int (*probe)(const struct activity_args *args,
                  struct carnot_err *err); /* 0, or -EPERM/-ENOSYS/... with the remedy */
     int (*open)(const struct activity_args *args, void **ret_self, struct carnot_err *err);

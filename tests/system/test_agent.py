@@ -162,10 +162,10 @@ def test_fork_storm(reader, least):
 
 
 @needs_root
-def test_an_ended_cgroup_is_kept_until_scraped():
+def test_an_ended_cgroup_is_kept_for_the_scrapers():
     hierarchy = sorted(cgroup_mounts())[-1]
     group = Cgroup(hierarchy, "carnot-ended")
-    with Agent("--cgroup.hierarchy", hierarchy) as agent:
+    with Agent("--cgroup.hierarchy", hierarchy, "--attribution.keep-ended", "3s") as agent:
         subprocess.run([sys.executable, "-c", SPIN, "0.5", "0.2"], preexec_fn=group.enter, check=True)
         truth_ns = group.usage_ns()
         group.remove()
@@ -176,7 +176,7 @@ def test_an_ended_cgroup_is_kept_until_scraped():
         assert ended["cpu_ns"] == pytest.approx(truth_ns, rel=0.005)
         found = [v for (n, l), v in agent.metrics().items() if n == "carnot_cgroup_cpu_seconds_total" and dict(l)["cgroup"] == group.path]
         assert found and found[0] == pytest.approx(truth_ns / 1e9, rel=0.005)
-        wait_for(lambda: unit(agent.snapshot(kinds=["cgroup"])) is None, what="the cgroup to be forgotten after the scrape")
+        wait_for(lambda: unit(agent.snapshot(kinds=["cgroup"])) is None, what="the cgroup to be put away after the scrape")
 
 
 @needs_root

@@ -53,6 +53,8 @@ static struct rig *rig_new(void)
         meter->buckets.bucket[b].node = (int)b / 2;
         meter->buckets.bucket[b].n_cpus = 1;
     }
+    meter->settings.attribution_interval_ns = WINDOW_NS;
+    meter->settings.keep_ended_ns = 5 * WINDOW_NS;
     meter->energy.n_domains = ELEMENTSOF(domains);
     meter->energy.domains = calloc(ELEMENTSOF(domains), sizeof *meter->energy.domains);
     meter->entity_uj = calloc(ELEMENTSOF(domains), sizeof *meter->entity_uj);
@@ -203,6 +205,61 @@ static void test_without_activity_all_is_residual(void **state)
     rig_free(rig);
 }
 
+static void test_a_late_reading_is_not_billed_to_the_last_window(void **state)
+{
+    struct rig *rig = rig_new();
+    struct meter *meter = &rig->meter;
+    struct cells_window window = {.seq = 1, .now_real_ns = 1};
+    struct energy_domain *package = &meter->energy.domains[0];
+
+    /* Ten windows' energy comes at once; one process filled its CPU in the last of them. */
+    rig->ns[0][0] = rig->ns[0][1] = WINDOW_NS;
+    rig->tasks[0] = (struct activity_task){.pid = 7, .tid = 7, .start_boot_ns = 5, .comm = "loop", .ns = rig->ns[0]};
+    rig->activity = (struct activity_window){.tasks = rig->tasks, .n_tasks = 1};
+    package->window_uj = 100 * UJ_PER_J;
+    package->window_begin_ns = WINDOW_NS;
+    package->last_reading_ns = 11 * WINDOW_NS;
+    assert_int_equal(cells_build(&meter->cells, &meter->units, &rig->activity, BUCKETS, &window), 0);
+    assert_int_equal(meter_attribute(meter, WINDOW_NS, true), 0);
+    assert_int_equal(meter->entity_window_uj[0][ENTITY_RESIDUAL], 90 * UJ_PER_J);
+    int process = unit_table_find_process(&meter->units, 7, 5);
+    assert_int_equal(meter->units.window_uj[(size_t)process * meter->units.n_domains], 10 * UJ_PER_J);
+    rig_free(rig);
+}
+
+static void test_a_thread_that_ended_finds_its_process(void **state)
+{
+    struct rig *rig = rig_new();
+    struct cells_window window = {.seq = 1, .now_real_ns = 1};
+    struct unit_table *units = &rig->meter.units;
+
+    /* The ended worker is listed before the process that it belongs to. */
+    for (size_t i = 0; i < 2; i++) {
+        rig->ns[i][0] = 1000;
+        rig->tasks[i] = (struct activity_task){.pid = 7,
+                                               .tid = 8 - (uint32_t)i,
+                                               .start_boot_ns = 5,
+                                               .flags = i ? 0 : TASK_ENDED,
+                                               .comm = "rustc",
+                                               .ns = rig->ns[i]};
+    }
+    rig->activity = (struct activity_window){.tasks = rig->tasks, .n_tasks = 2};
+    assert_int_equal(cells_build(&rig->meter.cells, units, &rig->activity, BUCKETS, &window), 0);
+    assert_int_equal(units->n_aggregates, 0);
+    int process = unit_table_find_process(units, 7, 5);
+    assert_true(process >= 0);
+    assert_int_equal(units->units[process].ended_seq, 0);
+    /* The leader ends first; the process goes on. */
+    rig->tasks[1].flags = TASK_ENDED;
+    rig->tasks[0] = (struct activity_task){.pid = 7, .tid = 9, .start_boot_ns = 5, .comm = "rustc", .ns = rig->ns[0]};
+    assert_int_equal(cells_build(&rig->meter.cells, units, &rig->activity, BUCKETS, &window), 0);
+    assert_int_equal(units->units[process].ended_seq, 0);
+    rig->tasks[0].flags = TASK_ENDED | TASK_PROCESS_ENDED;
+    assert_int_equal(cells_build(&rig->meter.cells, units, &rig->activity, BUCKETS, &window), 0);
+    assert_int_equal(units->units[process].ended_seq, 1);
+    rig_free(rig);
+}
+
 static void test_short_lived_processes_share_a_unit(void **state)
 {
     struct rig *rig = rig_new();
@@ -235,6 +292,8 @@ int main(void)
         cmocka_unit_test(test_every_window_conserves),
         cmocka_unit_test(test_time_on_a_package_draws_from_that_package_only),
         cmocka_unit_test(test_without_activity_all_is_residual),
+        cmocka_unit_test(test_a_late_reading_is_not_billed_to_the_last_window),
+        cmocka_unit_test(test_a_thread_that_ended_finds_its_process),
         cmocka_unit_test(test_short_lived_processes_share_a_unit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

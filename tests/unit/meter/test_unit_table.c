@@ -95,20 +95,70 @@ static void test_too_many_kinds_of_short_lived_fold(void **state)
         snprintf(comm, sizeof comm, "job%u", i);
         int unit = unit_table_aggregate(&table, 0, 0, comm, 1);
         assert_true(unit >= 0);
-        folded += strcmp(table.units[unit].comm, "(not listed)") == 0;
+        folded += strcmp(table.units[unit].comm, "(processes not listed)") == 0;
     }
     assert_int_equal(folded, 10);
-    assert_int_equal(table.n_folded, 1); /* made once, shared by the ten */
+    assert_int_equal(table.n_folded, 10);
+    assert_int_equal(table.n_aggregates, AGGREGATES_MAX + 1); /* the ten share one */
 }
 
 static void test_limit(void **state)
 {
     int r = 0;
 
-    for (uint32_t pid = 1; pid <= UNITS_MAX + 1 && r >= 0; pid++)
+    for (uint32_t pid = 1; pid <= PROCESSES_MAX + 1 && r >= 0; pid++)
         r = unit_table_process(&table, pid, 1, 1, 0, 0, "p");
     assert_int_equal(r, -E2BIG);
-    assert_int_equal(table.high, UNITS_MAX);
+    assert_int_equal(table.n_processes, PROCESSES_MAX);
+    /* There is still room for what gathers the rest. */
+    assert_true(unit_table_aggregate(&table, 0, 0, NULL, 1) >= 0);
+}
+
+static void test_users_beyond_the_limit_share_one(void **state)
+{
+    int shared = -1;
+
+    for (uint32_t uid = 100000; uid < 100000 + USERS_MAX + 50; uid++) {
+        int unit = unit_table_user(&table, uid, 1);
+        assert_true(unit >= 0);
+        if (uid >= 100000 + USERS_MAX) {
+            assert_true(shared < 0 || unit == shared);
+            shared = unit;
+        }
+    }
+    assert_int_equal(table.units[shared].uid, UNIT_UID_UNKNOWN);
+    /* Aggregates of such users are one as well. */
+    int first = unit_table_aggregate(&table, 0, 200000, "sh", 1),
+        second = unit_table_aggregate(&table, 0, 200001, "sh", 1);
+    assert_int_equal(first, second);
+}
+
+static void test_a_full_table_of_aggregates_still_feeds_the_old(void **state)
+{
+    int bash = unit_table_aggregate(&table, 0, 0, "bash", 1);
+
+    for (unsigned i = 0; i < AGGREGATES_MAX + 10; i++) {
+        char comm[16];
+
+        snprintf(comm, sizeof comm, "job%u", i);
+        assert_true(unit_table_aggregate(&table, 0, 0, comm, 1) >= 0);
+    }
+    assert_int_equal(unit_table_aggregate(&table, 0, 0, "bash", 1), bash);
+}
+
+static void test_a_sleeping_cgroup_keeps_its_sum(void **state)
+{
+    int unit = unit_table_cgroup(&table, 0, 1);
+
+    unit_table_add_energy(&table, (uint32_t)unit, 0, 10);
+    unit_table_put_to_sleep(&table, (uint32_t)unit);
+    assert_true(table.units[unit].dormant);
+    assert_int_equal(table.n_dormant, 1);
+    /* Without a tree every index has the path of the root: index 7 is "the same path made again". */
+    assert_int_equal(unit_table_cgroup(&table, 7, 1), unit);
+    assert_false(table.units[unit].dormant);
+    assert_int_equal(table.n_dormant, 0);
+    assert_int_equal(table.energy_uj[(size_t)unit * 2], 10);
 }
 
 int main(void)
@@ -120,6 +170,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_window_reset_keeps_the_sum, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_kinds_of_short_lived_fold, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_users_beyond_the_limit_share_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_full_table_of_aggregates_still_feeds_the_old, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_sleeping_cgroup_keeps_its_sum, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
