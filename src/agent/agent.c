@@ -94,8 +94,8 @@ static int start_loop(struct agent *agent, struct carnot_err *err)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     r = sd_event_new(&agent->loop);
     if (r >= 0)
         r = sd_event_add_signal(agent->loop, NULL, SIGTERM, NULL, NULL);

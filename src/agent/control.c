@@ -80,18 +80,14 @@ static enum line_verdict fail(struct buf *answer, int code, const char *message)
 static int parse_kinds(const json_t *kinds, unsigned *ret_kinds)
 {
     unsigned bits = 0;
-    size_t i;
-    json_t *item;
-
     if (!kinds) {
         *ret_kinds = 1U << UNIT_PROCESS | 1U << UNIT_CGROUP | 1U << UNIT_USER;
         return 0;
     }
     if (!json_is_array(kinds))
         return -EINVAL;
-    json_array_foreach((json_t *)(uintptr_t)kinds, i, item)
-    {
-        const char *name = json_string_value(item);
+    for (size_t i = 0; i < json_array_size(kinds); i++) {
+        const char *name = json_string_value(json_array_get(kinds, i));
         unsigned kind = 0;
 
         while (name && kind < UNIT_KINDS && strcmp(name, unit_kind_name((enum unit_kind)kind)) != 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads where each CPU sits from /sys/devices/system, falling back on /proc/cpuinfo and then on "one package, one
- * node". Knows the files and their gaps; refuses to follow hotplug: a topology is what was there when it was read. */
+ * node". Knows the files and their gaps. Follows CPUs that come and go when asked to; refuses to notice by itself. */
 #include "model/topology.h"
 
 #include <errno.h>
@@ -59,6 +59,8 @@ static uint32_t first_common_bit(const uint64_t *a, const uint64_t *b, uint32_t 
     return otherwise;
 }
 
+static const char online_path[] = "devices/system/cpu/online";
+
 /* What is read while a topology is made. */
 struct reader {
     const struct carnot_env *env;
@@ -113,6 +115,19 @@ static int read_proc_text(const struct carnot_env *env, const char *path, size_t
     return 0;
 }
 
+/* Keeps the text too, for topology_refresh to compare with. */
+static int read_online(struct reader *reader)
+{
+    ssize_t n = fsroot_read(&reader->env->sys, online_path, reader->text, sizeof(reader->text), NULL);
+
+    if (n < 0)
+        return (int)n;
+    reader->t->online_text = strdup(reader->text);
+    if (!reader->t->online_text)
+        return -ENOMEM;
+    return parse_cpulist((struct text){reader->text, (size_t)n}, reader->online, CPUS_MAX);
+}
+
 /* Which CPUs there can be and which run. -ENODATA when /sys does not tell. */
 static int read_masks(struct reader *reader, struct carnot_err *err)
 {
@@ -128,7 +143,9 @@ static int read_masks(struct reader *reader, struct carnot_err *err)
     if (r < 0)
         memset(reader->possible, 0, sizeof(reader->possible));
 
-    r = read_cpulist(reader, "devices/system/cpu/online", reader->online);
+    r = read_online(reader);
+    if (r == -ENOMEM)
+        return carnot_err_set(err, ENOMEM, "out of memory while reading which CPUs are online");
     if (r < 0)
         memcpy(reader->online, reader->possible, sizeof(reader->online));
     for (size_t word = 0; word < BITMAP_WORDS; word++)
@@ -317,6 +334,14 @@ static uint32_t count_distinct(const struct topology *t, same_fn same)
     return count;
 }
 
+static void count_places(struct topology *t)
+{
+    t->n_packages = count_distinct(t, same_package);
+    t->n_dies = count_distinct(t, same_die);
+    t->n_nodes = count_distinct(t, same_node);
+    t->n_cores = count_distinct(t, same_core);
+}
+
 static uint64_t read_memory_bytes(const struct carnot_env *env)
 {
     _cleanup_free_ char *text = NULL;
@@ -378,10 +403,7 @@ static int read_with(struct reader *reader, struct carnot_err *err)
     infer_siblings(reader);
     fsroot_list(&reader->env->sys, "devices/system/node", take_node, reader, NULL);
 
-    t->n_packages = count_distinct(t, same_package);
-    t->n_dies = count_distinct(t, same_die);
-    t->n_nodes = count_distinct(t, same_node);
-    t->n_cores = count_distinct(t, same_core);
+    count_places(t);
     t->memory_bytes = read_memory_bytes(reader->env);
     return 0;
 }
@@ -404,10 +426,65 @@ int topology_read(const struct carnot_env *env, struct topology *ret_topology, s
     return 0;
 }
 
+/* Whether the list of online CPUs is still the one that was read: 0 or 1. */
+static int online_is_as_read(const struct carnot_env *env, const struct topology *topology, struct carnot_err *err)
+{
+    struct carnot_err why = CARNOT_ERR_INIT;
+    char text[CPULIST_TEXT_MAX];
+    ssize_t n = fsroot_read(&env->sys, online_path, text, sizeof(text), &why);
+
+    if (!topology->online_text && (n == -ENOENT || n == -ENODEV))
+        return 1; /* a machine that never told */
+    if (n < 0) {
+        if (err)
+            *err = why;
+        return (int)n;
+    }
+    return topology->online_text && strcmp(topology->online_text, text) == 0;
+}
+
+static void take_over(struct topology *topology, struct topology *fresh)
+{
+    topology->n_online = 0;
+    for (uint32_t cpu = 0; cpu < topology->n_cpus; cpu++) {
+        topology->cpus[cpu].online = cpu < fresh->n_cpus && fresh->cpus[cpu].online;
+        if (!topology->cpus[cpu].online)
+            continue; /* stays where it was last seen */
+        topology->cpus[cpu] = fresh->cpus[cpu];
+        topology->n_online++;
+    }
+    count_places(topology);
+    free(topology->online_text);
+    topology->online_text = TAKE_PTR(fresh->online_text);
+}
+
+int topology_refresh(const struct carnot_env *env, struct topology *topology, struct topology_buckets *buckets,
+                     struct carnot_err *err)
+{
+    struct topology fresh = {0};
+
+    int same = online_is_as_read(env, topology, err);
+    if (same != 0)
+        return same < 0 ? same : 0;
+    int r = topology_read(env, &fresh, err);
+    if (r < 0)
+        return r;
+    /* A CPU that left or came meanwhile was read half here, half gone: better nothing than that, until the next time.
+     */
+    same = online_is_as_read(env, &fresh, err);
+    if (same == 1) {
+        take_over(topology, &fresh);
+        topology_buckets_update(topology, buckets);
+    }
+    topology_done(&fresh);
+    return same;
+}
+
 void topology_done(struct topology *topology)
 {
     if (!topology)
         return;
     free(topology->cpus);
+    free(topology->online_text);
     *topology = (struct topology){0};
 }

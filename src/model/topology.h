@@ -13,7 +13,7 @@
 #define BUCKETS_MAX 64   /* finest resolution kept per thread, see topology_buckets */
 
 struct topology_cpu {
-    int package;       /* physical_package_id; -1 for an offline or absent CPU */
+    int package;       /* physical_package_id; -1 for a CPU that has not been seen online */
     int die;           /* die_id, 0 when not told */
     int core;          /* core_id, unique within its die */
     int node;          /* NUMA node, 0 when not told */
@@ -31,6 +31,7 @@ struct topology {
     uint32_t family, model;
     bool hypervisor; /* a guest: the `hypervisor` CPU flag */
     uint64_t memory_bytes;
+    char *online_text; /* of /sys, as it was read; NULL when there is none. What topology_refresh compares. */
 };
 
 int topology_read(const struct carnot_env *env, struct topology *ret_topology, struct carnot_err *err);
@@ -50,5 +51,19 @@ struct topology_buckets {
 int topology_buckets(const struct topology *topology, uint32_t max_buckets, struct topology_buckets *ret_buckets,
                      struct carnot_err *err);
 void topology_buckets_done(struct topology_buckets *buckets);
+
+/* Follows CPUs that come online or go offline: one small file read when nothing changed. Returns 0 then, and 1 when
+ * CPUs and buckets were brought up to date in place; -errno leaves both as they were, to be tried again. A CPU that
+ * goes offline stays where it was last seen, so that its last time goes there.
+ *
+ * No array moves or grows, and of_cpu[] stays, since readers work with it from their opening on: a CPU beyond n_cpus
+ * (which the kernel had called impossible) is ignored, and on a machine with more CPUs than buckets one that was never
+ * online before keeps counting in bucket 0. Not for use while another thread reads either. */
+int topology_refresh(const struct carnot_env *env, struct topology *topology, struct topology_buckets *buckets,
+                     struct carnot_err *err);
+
+/* The part of topology_refresh that concerns buckets: what the CPUs now say of them. Where the CPUs of a bucket sit in
+ * different places, the bucket keeps the place it had. */
+void topology_buckets_update(const struct topology *topology, struct topology_buckets *buckets);
 
 #endif

@@ -63,7 +63,8 @@ static void merge_id(int *id, int other)
         *id = -1;
 }
 
-/* True when the grain fits. A CPU that is offline goes to bucket 0: it has no time until the topology is read anew. */
+/* True when the grain fits. Where buckets are coarser than CPUs, one that is offline goes to bucket 0 for good: where
+ * it sits is told only when it is online. */
 static bool fill(struct maker *maker, enum grain grain)
 {
     struct topology_buckets *b = maker->b;
@@ -110,6 +111,51 @@ int topology_buckets(const struct topology *topology, uint32_t max_buckets, stru
                           "the machine has %" PRIu32 " packages, more than the %" PRIu32
                           " buckets in which CPU time can be kept; please report it",
                           topology->n_packages, maker.max);
+}
+
+/* What the CPUs of a bucket that have been seen online agree on; `before` where they do not. */
+static int agreed_id(const struct topology *t, const struct topology_buckets *b, uint32_t bucket,
+                     int (*id_of)(const struct topology_cpu *cpu), int before)
+{
+    const struct topology_cpu *first = NULL;
+
+    for (uint32_t cpu = 0; cpu < t->n_cpus; cpu++) {
+        const struct topology_cpu *c = &t->cpus[cpu];
+        if (b->of_cpu[cpu] != bucket || c->package < 0)
+            continue;
+        if (first && id_of(first) != id_of(c))
+            return before;
+        if (!first)
+            first = c;
+    }
+    return first ? id_of(first) : before;
+}
+
+static int package_of(const struct topology_cpu *cpu)
+{
+    return cpu->package;
+}
+
+static int die_of(const struct topology_cpu *cpu)
+{
+    return cpu->die;
+}
+
+static int node_of(const struct topology_cpu *cpu)
+{
+    return cpu->node;
+}
+
+void topology_buckets_update(const struct topology *topology, struct topology_buckets *buckets)
+{
+    for (uint32_t i = 0; i < buckets->n; i++) {
+        buckets->bucket[i].package = agreed_id(topology, buckets, i, package_of, buckets->bucket[i].package);
+        buckets->bucket[i].die = agreed_id(topology, buckets, i, die_of, buckets->bucket[i].die);
+        buckets->bucket[i].node = agreed_id(topology, buckets, i, node_of, buckets->bucket[i].node);
+        buckets->bucket[i].n_cpus = 0;
+    }
+    for (uint32_t cpu = 0; cpu < topology->n_cpus; cpu++)
+        buckets->bucket[buckets->of_cpu[cpu]].n_cpus += topology->cpus[cpu].online;
 }
 
 void topology_buckets_done(struct topology_buckets *buckets)

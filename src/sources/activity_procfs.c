@@ -99,7 +99,8 @@ static int reserve(void **array, size_t *cap, size_t want, size_t element)
         reserved_;                                                                                                     \
     })
 
-/* Ends the window in everything that counts. */
+/* Adds to the window in everything that counts. What fails half-way is no loss: each keeps what it has until the window
+ * is taken, and adds to it the next time. */
 static int take_readings(struct procfs *self, uint64_t now_mono_ns, struct carnot_err *err)
 {
     int r = cgroup_usage_update(&self->usage, now_mono_ns, err);
@@ -108,6 +109,13 @@ static int take_readings(struct procfs *self, uint64_t now_mono_ns, struct carno
     if (r >= 0)
         r = proc_table_poll(&self->table, err);
     return r;
+}
+
+static void readings_taken(struct procfs *self)
+{
+    cgroup_usage_taken(&self->usage);
+    cpu_busy_taken(&self->busy);
+    proc_table_taken(&self->table);
 }
 
 /* v2 only. Ticks against ns: a small negative difference is carried, for at most two ticks of each CPU, since more is
@@ -122,12 +130,10 @@ static uint64_t root_own_ns(struct procfs *self, uint64_t processes_ns)
 }
 
 /* Sums up what the processes of each cgroup claim. */
-static int collect_claims(struct procfs *self, struct carnot_err *err)
+static void collect_claims(struct procfs *self)
 {
     uint32_t count = cgroup_tree_count(self->cgroups);
 
-    if (RESERVE(self->shares, self->shares_cap, count) < 0)
-        return carnot_err_set(err, ENOMEM, "out of memory for the shares of %u control groups", count);
     memset(self->shares, 0, count * sizeof(*self->shares));
     for (uint32_t i = 0; i < self->table.count; i++) {
         struct proc_entry *p = &self->table.entries[i];
@@ -138,7 +144,6 @@ static int collect_claims(struct procfs *self, struct carnot_err *err)
     }
     if (cgroup_tree_hierarchy(self->cgroups) == CGROUP_V2)
         self->usage.own[CGROUP_ROOT].own_ns = root_own_ns(self, self->shares[CGROUP_ROOT].sum_ns);
-    return 0;
 }
 
 /* What of its claim a process gets. */
@@ -181,7 +186,7 @@ static size_t list_tasks(struct procfs *self)
             .uid = p->uid,
             .cgroup = p->cgroup,
             .session = p->session,
-            .flags = p->flags | (p->ended ? TASK_ENDED : 0),
+            .flags = p->flags | (p->ended ? TASK_ENDED | TASK_PROCESS_ENDED : 0),
             .start_boot_ns = p->start_ticks * NS_PER_TICK,
         };
         memcpy(task->comm, p->comm, sizeof(task->comm));
@@ -218,16 +223,17 @@ static int procfs_read(void *userdata, struct activity_window *ret_window, struc
     if (r < 0)
         return r;
     size_t most_tasks = self->table.n_used, most_rests = cgroup_tree_count(self->cgroups);
-    if (RESERVE(self->tasks, self->tasks_cap, most_tasks) < 0 ||
+    if (RESERVE(self->shares, self->shares_cap, most_rests) < 0 ||
+        RESERVE(self->tasks, self->tasks_cap, most_tasks) < 0 ||
         RESERVE(self->rests, self->rests_cap, most_rests) < 0 ||
         RESERVE(self->ns, self->ns_cap, (most_tasks + most_rests) * self->n_buckets) < 0)
         return carnot_err_set(err, ENOMEM, "out of memory for the activity of %zu processes", most_tasks);
-    r = collect_claims(self, err);
-    if (r < 0)
-        return r;
 
+    /* Nothing fails from here on. */
+    collect_claims(self);
     size_t n_tasks = list_tasks(self);
     size_t n_rests = list_rests(self, n_tasks);
+    readings_taken(self);
     *ret_window = (struct activity_window){
         .end_mono_ns = now_mono_ns,
         .tasks = self->tasks,
@@ -263,8 +269,7 @@ static int procfs_open(const struct activity_args *args, void **ret_self, struct
         procfs_close(self);
         return r;
     }
-    for (uint32_t i = 0; i < self->table.count; i++)
-        self->table.entries[i].delta_ns = 0;
+    readings_taken(self);
     *ret_self = self;
     return 0;
 }
@@ -290,6 +295,7 @@ const struct activity_ops activity_procfs = {
     .blind = "processes that start and end between two readings are billed to their control group without a name (and "
              "to no session), and as /proc does not say which CPU ran what, time is spread over the CPUs in proportion "
              "to how busy they were",
+    .pids_as_proc = true,
     .probe = procfs_probe,
     .open = procfs_open,
     .read = procfs_read,

@@ -52,7 +52,8 @@ static int tree_probe(const struct activity_args *args, struct carnot_err *err)
                               args->env->proc.path);
     if (args->monitor_pid == 0)
         return carnot_err_set(err, EINVAL, "activity of a process tree needs the process at its root");
-    return 0;
+    /* Else a stranger's descendants would be measured: with number 1, everybody's. */
+    return proc_check_self(args->env, args->monitor_pid, err);
 }
 
 static void *tree_close(void *userdata)
@@ -170,6 +171,7 @@ static int tree_read(void *userdata, struct activity_window *ret_window, struct 
         .comm = "session",
         .ns = self->task_buckets,
     };
+    cpu_busy_taken(&self->busy);
     self->rest = (struct activity_rest){.cgroup = CGROUP_ROOT, .ns = self->rest_buckets};
     *ret_window = (struct activity_window){
         .end_mono_ns = now_mono_ns,
@@ -223,6 +225,7 @@ const struct activity_ops activity_tree = {
     .blind = "other processes and control groups are one sum, children that their parent never waits for are seen only "
              "while they live, and as /proc does not say which CPU ran what, time is spread over the CPUs in "
              "proportion to how busy they were",
+    .pids_as_proc = true,
     .probe = tree_probe,
     .open = tree_open,
     .read = tree_read,

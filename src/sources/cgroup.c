@@ -101,10 +101,25 @@ static int map_path(struct cgroup_tree *tree, uint32_t index)
     return u64map_put(&tree->by_path, hash, index);
 }
 
+/* The one that has rested longest may be used again. */
+static void end_rest(struct cgroup_tree *tree)
+{
+    uint32_t index = tree->resting[tree->resting_first];
+
+    tree->resting_first = (tree->resting_first + 1) % CGROUP_RESTING;
+    tree->n_resting--;
+    tree->entries[index].resting = false;
+    if (index < tree->free_hint)
+        tree->free_hint = index;
+}
+
+/* The lowest that has rested: loops over all entries stay short. */
 static uint32_t take_index(struct cgroup_tree *tree)
 {
+    if (tree->free_hint == CGROUPS_MAX && tree->n_resting)
+        end_rest(tree);
     for (uint32_t i = tree->free_hint; i < CGROUPS_MAX; i++) {
-        if (tree->entries[i].cgroup.live)
+        if (tree->entries[i].cgroup.live || tree->entries[i].resting)
             continue;
         tree->free_hint = i + 1;
         if (i >= tree->count)
@@ -112,14 +127,15 @@ static uint32_t take_index(struct cgroup_tree *tree)
         return i;
     }
     tree->free_hint = CGROUPS_MAX;
-    return CGROUP_NONE;
+    return tree->n_resting ? take_index(tree) : CGROUP_NONE;
 }
 
 static void drop_index(struct cgroup_tree *tree, uint32_t index)
 {
-    tree->entries[index] = (struct cgroup_entry){0};
-    if (index < tree->free_hint)
-        tree->free_hint = index;
+    if (tree->n_resting == CGROUP_RESTING)
+        end_rest(tree);
+    tree->entries[index] = (struct cgroup_entry){.resting = true};
+    tree->resting[(tree->resting_first + tree->n_resting++) % CGROUP_RESTING] = index;
     while (tree->count && !tree->entries[tree->count - 1].cgroup.live)
         tree->count--;
 }

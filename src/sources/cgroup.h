@@ -4,7 +4,10 @@
  * A cgroup is known by its id: the inode of its directory, which is what bpf_get_current_cgroup_id() and kn->id give.
  * An entry keeps its index for life; the index of a gone cgroup is reused only after cgroup_tree_release(). A cgroup
  * that vanishes in the middle of a read is normal. Depth and count are limited; what does not fit is counted, and
- * billed to its nearest known ancestor. */
+ * billed to its nearest known ancestor.
+ *
+ * A released index rests before another cgroup gets it: who still holds it finds no entry for a while. v1 lets a cgroup
+ * be renamed: its entry (same id, same index) has the new path from the next scan on, and so have those below it. */
 #ifndef CARNOT_SOURCES_CGROUP_H
 #define CARNOT_SOURCES_CGROUP_H
 
@@ -20,7 +23,8 @@ enum cgroup_hierarchy { CGROUP_AUTO, CGROUP_V2, CGROUP_V1 };
 struct cgroup {
     uint64_t id;       /* kernfs id = inode number */
     uint32_t parent;   /* index; CGROUP_NONE for the root */
-    const char *path;  /* "/" or "/system.slice/ssh.service", owned by the tree */
+    const char *path;  /* "/" or "/system.slice/ssh.service", owned by the tree; valid until the next call that scans,
+                        * adds or releases (cgroup_tree_find with `search` scans) */
     uint64_t usage_ns; /* the kernel's total for this cgroup and all below, last reading; 0 before the first */
     uint64_t usage_read_mono_ns;
     bool live; /* the entry is in use */

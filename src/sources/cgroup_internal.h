@@ -15,11 +15,16 @@
 #define CGROUP_UNKNOWN_IDS  64    /* ids of vanished cgroups that events still name: not searched for again */
 #define CGROUP_DESCRIBE_MAX 256
 
+/* Indexes released last that are not given out again yet, unless there is no other: more than end in a window on a busy
+ * node (a fork storm in Kubernetes ends some tens), so that who still holds one finds nothing there, not a stranger. */
+#define CGROUP_RESTING 256
+
 struct cgroup_entry {
     struct cgroup cgroup;
     uint32_t depth;
     uint32_t seen;      /* number of the scan that saw it last */
     uint32_t next_walk; /* list of directories that the running scan has yet to open */
+    bool resting;       /* not in use, in tree->resting */
     char *path;         /* what cgroup.path points at */
 };
 
@@ -35,9 +40,11 @@ struct cgroup_tree {
     char *mount_root;
     char describe[CGROUP_DESCRIBE_MAX];
 
-    struct cgroup_entry *entries; /* [CGROUPS_MAX] */
-    uint32_t count;               /* highest index in use + 1 */
-    uint32_t free_hint;           /* no free entry below */
+    struct cgroup_entry *entries;     /* [CGROUPS_MAX] */
+    uint32_t count;                   /* highest index in use + 1 */
+    uint32_t free_hint;               /* no entry below that is neither in use nor resting */
+    uint32_t resting[CGROUP_RESTING]; /* ring, oldest first */
+    uint32_t resting_first, n_resting;
     struct u64map by_id;
     struct u64map by_path; /* hash of path -> index, of those not gone */
     bool collided;         /* two paths once had one hash: look at all entries when by_path fails */

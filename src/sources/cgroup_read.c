@@ -7,9 +7,11 @@
 
 #define PERCPU_MAX (128U * 1024) /* 21 bytes for each of 4096 CPUs, and as much again */
 
-/* Reads a file of one cgroup into buf. Returns the length or -errno. */
-static ssize_t read_file(struct cgroup_tree *tree, uint32_t index, const char *name, char *buf, size_t size,
-                         struct carnot_err *err)
+/* Enough for the first line of cpu.stat ("usage_usec" and 20 digits), and for the one number of cpuacct.usage. */
+#define USAGE_FRONT 64
+
+/* Opens a file of one cgroup; tree->path is its path then. */
+static int open_file(struct cgroup_tree *tree, uint32_t index, const char *name, struct carnot_err *err)
 {
     const struct cgroup_entry *e = cgroup_entry_of(tree, index);
 
@@ -21,12 +23,48 @@ static ssize_t read_file(struct cgroup_tree *tree, uint32_t index, const char *n
     tree->path[len] = '/';
     memcpy(tree->path + len + 1, name, strlen(name) + 1);
 
-    _cleanup_close_ int fd = openat(tree->root_fd, tree->path + 1, O_RDONLY | O_CLOEXEC);
+    int fd = openat(tree->root_fd, tree->path + 1, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return carnot_err_errno(err, errno, "cannot open %s/%s%s", tree->env->cgroup.path, tree->dir, tree->path);
+    return fd;
+}
+
+/* Reads a file of one cgroup into buf. Returns the length or -errno. */
+static ssize_t read_file(struct cgroup_tree *tree, uint32_t index, const char *name, char *buf, size_t size,
+                         struct carnot_err *err)
+{
+    _cleanup_close_ int fd = open_file(tree, index, name, err);
+
+    if (fd < 0)
+        return fd;
     ssize_t n = fd_read_start(fd, buf, size);
     if (n < 0)
         return carnot_err_errno(err, (int)n, "cannot read %s/%s%s", tree->env->cgroup.path, tree->dir, tree->path);
+    return n;
+}
+
+static int parse_usage(const struct cgroup_tree *tree, size_t len, uint64_t *ret_usage_ns)
+{
+    struct text text = {tree->file, len};
+
+    return tree->hierarchy == CGROUP_V2 ? cgroup_parse_cpu_stat(text, ret_usage_ns)
+                                        : parse_u64(text_trim(text), ret_usage_ns);
+}
+
+/* Whole lines at the start of the file. One read, and no second one to see its end: these files are read once for every
+ * cgroup in every window. */
+static ssize_t read_front(struct cgroup_tree *tree, int fd)
+{
+    ssize_t n;
+
+    do
+        n = pread(fd, tree->file, USAGE_FRONT, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    while (n > 0 && tree->file[n - 1] != '
+')
+        n--;
     return n;
 }
 
@@ -39,12 +77,17 @@ int cgroup_tree_read_usage(struct cgroup_tree *tree, uint32_t index, uint64_t no
 
     if (v2 && index == CGROUP_ROOT)
         return carnot_err_set(err, ENODATA, "the root of cgroup v2 has no total of its own: use /proc/stat");
-    ssize_t n = read_file(tree, index, name, tree->file, sizeof(tree->file), err);
+    _cleanup_close_ int fd = open_file(tree, index, name, err);
+    if (fd < 0)
+        return fd;
+    ssize_t n = read_front(tree, fd);
+    int r = n < 0 ? (int)n : parse_usage(tree, (size_t)n, &usage_ns);
+    if (n >= 0 && r < 0) { /* another order of lines, or no newline */
+        n = fd_read_start(fd, tree->file, sizeof(tree->file));
+        r = n < 0 ? (int)n : parse_usage(tree, (size_t)n, &usage_ns);
+    }
     if (n < 0)
-        return (int)n;
-
-    struct text text = {tree->file, (size_t)n};
-    int r = v2 ? cgroup_parse_cpu_stat(text, &usage_ns) : parse_u64(text_trim(text), &usage_ns);
+        return carnot_err_errno(err, r, "cannot read %s/%s%s", tree->env->cgroup.path, tree->dir, tree->path);
     if (r < 0)
         return carnot_err_set(err, EPROTO, "cannot understand %s/%s%s: expected %s", tree->env->cgroup.path, tree->dir,
                               tree->path, v2 ? "a line \"usage_usec NUMBER\"" : "one decimal number");

@@ -5,7 +5,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "model/quantity.h"
 #include "sources/proc_stat.h"
@@ -66,6 +68,31 @@ uint64_t proc_cpu_ns(const struct carnot_env *env, const struct proc_pid_stat *s
     if (n < 0 || proc_parse_schedstat((struct text){buf, (size_t)n}, &fine) < 0 || fine < low)
         return low;
     return min_u64(fine, low + 2 * NS_PER_TICK - 1);
+}
+
+int proc_check_self(const struct carnot_env *env, uint32_t pid, struct carnot_err *err)
+{
+    char link[32];
+    struct statfs fs;
+    uint32_t self;
+
+    if (fstatfs(env->proc.fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+        return 0;
+    ssize_t n = fsroot_readlink(&env->proc, "self", link, sizeof(link));
+    if (n == -ENOENT)
+        return carnot_err_set(err, ESRCH,
+                              "%s shows the processes of another pid namespace, and this program is not among them: "
+                              "mount this namespace's own proc, or share the host's (hostPID, --pid=host)",
+                              env->proc.path);
+    if (n < 0)
+        return carnot_err_errno(err, (int)n, "cannot read %s/self", env->proc.path);
+    if (!proc_parse_pid(link, &self))
+        return carnot_err_set(err, EPROTO, "cannot understand %s/self: it is no process number", env->proc.path);
+    if (self != pid)
+        return carnot_err_set(err, ESRCH,
+                              "this program is process %u in %s, not %u: the number comes from another pid namespace",
+                              self, env->proc.path, pid);
+    return 0;
 }
 
 uint32_t proc_uid(const struct carnot_env *env, uint32_t pid)
@@ -160,8 +187,11 @@ int cpu_busy_update(struct cpu_busy *busy, struct carnot_err *err)
 
     if (r < 0)
         return r;
-    memset(busy->weight, 0, busy->buckets->n * sizeof(*busy->weight));
-    busy->weight_sum = 0;
+    uint64_t before_ns = busy->window_ns;
+    if (before_ns == 0) { /* else a window that was not taken goes on */
+        memset(busy->weight, 0, busy->buckets->n * sizeof(*busy->weight));
+        busy->weight_sum = 0;
+    }
     for (uint32_t cpu = 0; cpu < busy->n_cpus; cpu++) {
         /* An offline CPU has no line, hence 0 here; when it is back it counts on from where it was. Should it count
          * less than before, then it was not busy. */
@@ -178,10 +208,16 @@ int cpu_busy_update(struct cpu_busy *busy, struct carnot_err *err)
         busy->weight_sum += ns;
     }
     busy->window_ns = busy->weight_sum;
-    busy->total_ns += busy->window_ns;
+    busy->total_ns += busy->window_ns - before_ns;
     if (busy->weight_sum == 0)
         weigh_by_cpus(busy);
     return 0;
+}
+
+void cpu_busy_taken(struct cpu_busy *busy)
+{
+    busy->window_ns = 0;
+    weigh_by_cpus(busy);
 }
 
 void cpu_busy_spread(const struct cpu_busy *busy, uint64_t ns, uint64_t *out)

@@ -22,6 +22,11 @@ int proc_read_pid_stat(const struct carnot_env *env, uint32_t pid, struct proc_p
  * for a process that has always had one thread it is exact. */
 uint64_t proc_cpu_ns(const struct carnot_env *env, const struct proc_pid_stat *stat);
 
+/* Whether `pid` can be this program in env->proc. -ESRCH with a sentence where env->proc is a mounted proc that shows
+ * this program under another number or not at all: it belongs to another pid namespace, and the number to a stranger. A
+ * directory of files that stands for /proc is taken at its word. */
+int proc_check_self(const struct carnot_env *env, uint32_t pid, struct carnot_err *err);
+
 /* Effective user of a process: owner of its directory. UINT32_MAX when it is not there. */
 uint32_t proc_uid(const struct carnot_env *env, uint32_t pid);
 
@@ -35,7 +40,7 @@ struct cpu_busy {
     char *text;
     uint64_t *last;   /* [n_cpus] ticks at the last reading */
     uint64_t *ticks;  /* [n_cpus] scratch */
-    uint64_t *weight; /* [buckets->n] ns busy in the window; online CPUs when nothing was busy */
+    uint64_t *weight; /* [buckets->n] ns busy in the window; online CPUs while nothing was busy */
     uint64_t weight_sum;
     uint64_t window_ns; /* busy ns of all CPUs in the window */
     uint64_t total_ns;  /* since open */
@@ -45,8 +50,10 @@ struct cpu_busy {
 int cpu_busy_open(const struct carnot_env *env, const struct topology *topology, const struct topology_buckets *buckets,
                   struct cpu_busy *ret_busy, struct carnot_err *err);
 void cpu_busy_done(struct cpu_busy *busy);
-/* Ends the window: what was busy since the reading before. */
+/* Adds to the window what was busy since the last update. An error has added nothing. */
 int cpu_busy_update(struct cpu_busy *busy, struct carnot_err *err);
+/* Begins a window: the figures of the one before have reached whom they are for. */
+void cpu_busy_taken(struct cpu_busy *busy);
 
 /* Spreads `ns` over buckets in proportion to their busy time in the window into out[buckets->n]; the sum is exact. */
 void cpu_busy_spread(const struct cpu_busy *busy, uint64_t ns, uint64_t *out);

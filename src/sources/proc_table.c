@@ -127,11 +127,13 @@ static void refresh(struct proc_table *table, struct proc_entry *p, const struct
 
     if (fresh)
         p->total_ns = began_since_last_poll(table, p->start_ticks) ? 0 : total;
-    p->delta_ns = total > p->total_ns ? total - p->total_ns : 0;
-    p->total_ns += p->delta_ns;
+    uint64_t used_ns = total > p->total_ns ? total - p->total_ns : 0;
+    p->delta_ns += used_ns;
+    p->total_ns += used_ns;
     p->ppid = stat->ppid;
     p->seen = table->polls;
-    if (fresh || p->delta_ns || memcmp(p->comm, stat->comm, sizeof(p->comm) - 1) != 0) {
+    p->ended = false;
+    if (fresh || used_ns || memcmp(p->comm, stat->comm, sizeof(p->comm) - 1) != 0) {
         memcpy(p->comm, stat->comm, sizeof(p->comm) - 1); /* execve changes both */
         p->uid = proc_uid(table->env, p->pid);
     }
@@ -153,9 +155,14 @@ static int poll_one(uint32_t pid, void *userdata)
     struct proc_entry *p = find(table, pid);
     bool fresh = false;
 
-    /* Gone between the listing and now, or not to be understood: as if it were not listed. */
-    if (proc_read_pid_stat(table->env, pid, &stat) < 0 || stat.pid != pid)
+    int r = proc_read_pid_stat(table->env, pid, &stat);
+    if (r < 0 || stat.pid != pid) {
+        /* Gone between the listing and now: as if it were not listed. Out of descriptors or memory: it is there, and
+         * what it uses is seen the next time. */
+        if (p && r < 0 && r != -ENOENT && r != -ESRCH)
+            p->seen = table->polls;
         return 0;
+    }
     if (p && p->start_ticks != stat.start_ticks) {
         u64map_remove(&table->by_pid, pid); /* another process of that number; the old entry ends with this poll */
         p = NULL;
@@ -178,7 +185,7 @@ static int poll_one(uint32_t pid, void *userdata)
 /* ---- sessions ---- */
 
 /* Follows the parents up to a member or to a session's own process. Members that ended still count, for as long as they
- * are in the table: one poll more than they lived. */
+ * are in the table: in the window in which they ended. */
 static uint32_t inherited_session(const struct proc_table *table, const struct proc_entry *p)
 {
     const struct proc_entry *child = p;
@@ -211,6 +218,12 @@ int proc_table_session_begin(struct proc_table *table, uint32_t pid, uint32_t se
 {
     if (session == 0 || pid == 0)
         return carnot_err_set(err, EINVAL, "a session needs a number and a process above 0");
+    struct proc_pid_stat stat;
+    if (proc_read_pid_stat(table->env, pid, &stat) == -ENOENT)
+        return carnot_err_set(err, ESRCH,
+                              "there is no process %u in %s: it has ended, or its number comes from another pid "
+                              "namespace than the one shown there",
+                              pid, table->env->proc.path);
     if (table->n_sessions == PROC_SESSIONS_MAX)
         return carnot_err_set(err, E2BIG, "%d sessions are being measured already: wait until one of them ends",
                               PROC_SESSIONS_MAX);
@@ -235,23 +248,30 @@ void proc_table_session_end(struct proc_table *table, uint32_t session)
 
 int proc_table_poll(struct proc_table *table, struct carnot_err *err)
 {
-    for (uint32_t i = table->count; i-- > 0;) {
-        if (table->entries[i].used && table->entries[i].ended)
-            drop(table, i);
-    }
+    uint64_t begin_boot_ns = clock_now(table->env->clock).boot_ns;
+
     table->prev_boot_ns = table->poll_boot_ns;
-    table->poll_boot_ns = clock_now(table->env->clock).boot_ns;
     table->polls++;
     int r = proc_list(table->env, "", poll_one, table, err);
     if (r < 0)
         return r;
+    table->poll_boot_ns = begin_boot_ns;
     for (uint32_t i = 0; i < table->count; i++) {
         struct proc_entry *p = &table->entries[i];
-        if (!p->used || p->seen == table->polls)
-            continue;
-        p->ended = true;
-        p->delta_ns = 0;
+        if (p->used && p->seen != table->polls)
+            p->ended = true;
     }
     assign_sessions(table);
     return 0;
+}
+
+void proc_table_taken(struct proc_table *table)
+{
+    for (uint32_t i = table->count; i-- > 0;) {
+        struct proc_entry *p = &table->entries[i];
+
+        p->delta_ns = 0;
+        if (p->used && p->ended)
+            drop(table, i);
+    }
 }
