@@ -164,6 +164,8 @@ static int start(struct agent *agent, struct carnot_err *err)
     if (r >= 0)
         r = privileges_drop(err);
     if (r >= 0)
+        meter_start(agent->meter);
+    if (r >= 0)
         r = start_web(agent, err);
     if (r >= 0)
         r = start_timer(agent, err);

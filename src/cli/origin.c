@@ -47,6 +47,7 @@ static int open_meter(struct origin *origin, const struct cli_settings *settings
     }
     if (r < 0)
         return r;
+    meter_start(origin->meter);
     origin->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     timer.it_interval.tv_sec = timer.it_value.tv_sec = (time_t)(interval_ns / NS_PER_SEC);
     timer.it_interval.tv_nsec = timer.it_value.tv_nsec = (long)(interval_ns % NS_PER_SEC);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See energy.h. A failing source slows itself down and stops nobody else. */
+/* See energy.h. A failing source slows itself down and stops nobody else; a slow one has a thread. */
 #include "meter/energy.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
-#define BACKOFF_FIRST_NS (100 * NS_PER_MS) /* one sampling interval */
-#define BACKOFF_MAX_NS   (60 * NS_PER_SEC) /* a source that comes back is seen within a minute */
+#define BACKOFF_FIRST_NS     (100 * NS_PER_MS) /* one sampling interval */
+#define SLOW_INTERVAL_MIN_NS (100 * NS_PER_MS) /* the sampling interval that we advise */
+#define BACKOFF_MAX_NS       (60 * NS_PER_SEC) /* a source that comes back is seen within a minute */
 
 static bool listed(const struct option_list *list, const char *name)
 {
@@ -112,11 +114,66 @@ int energy_open(const struct carnot_env *env, const struct topology *topology, c
     return 0;
 }
 
+static void set_status(struct energy *energy, const struct energy_source *source, int status)
+{
+    for (size_t i = 0; i < DOMAINS_MAX; i++)
+        if (source->first_domain[i] != UINT32_MAX)
+            energy->domains[source->first_domain[i]].status = status;
+}
+
+static void fail_source(struct energy *energy, struct energy_source *source, uint64_t now_ns, int status,
+                        const char *msg)
+{
+    uint64_t wait = BACKOFF_FIRST_NS << (source->failures < 10 ? source->failures : 10);
+
+    source->errors++;
+    source->failures++;
+    source->not_before_ns = now_ns + min_u64(wait, BACKOFF_MAX_NS);
+    snprintf(source->message, sizeof source->message, "%s", msg);
+    set_status(energy, source, status);
+}
+
+void energy_start(struct energy *energy)
+{
+    uint64_t now_ns = clock_now(energy->env->clock).mono_ns;
+
+    for (size_t i = 0; i < energy->n_sources; i++) {
+        struct energy_source *source = &energy->sources[i];
+        uint64_t interval_ns = max_u64(source->ops->min_interval_ns, SLOW_INTERVAL_MIN_NS);
+        struct carnot_err err = CARNOT_ERR_INIT;
+
+        if (!source->self || source->thread || !(source->ops->flags & SOURCE_SLOW))
+            continue;
+        source->answer_ns = now_ns;
+        source->stale_ns = now_ns + ENERGY_STALE_NS;
+        snprintf(source->message, sizeof source->message, "waiting for its first answer");
+        int r = energy_thread_start(source->ops, source->self, energy->env->clock, interval_ns, &source->thread, &err);
+        if (r < 0)
+            fail_source(energy, source, now_ns, r, err.msg);
+    }
+}
+
+/* A source whose read hangs is closed by its thread, should that ever go on. */
+static void close_source(struct energy_source *source)
+{
+    bool ours = true;
+
+    if (source->thread)
+        ours = energy_thread_stop(source->thread, ENERGY_CLOSE_WAIT_NS);
+    source->thread = NULL;
+    if (source->self && ours)
+        source->ops->close(source->self);
+    source->self = NULL;
+}
+
 void energy_close(struct energy *energy)
 {
+    /* All are asked before the first is waited for. */
     for (size_t i = 0; i < energy->n_sources; i++)
-        if (energy->sources[i].self)
-            energy->sources[i].self = energy->sources[i].ops->close(energy->sources[i].self);
+        if (energy->sources[i].thread)
+            energy_thread_ask_stop(energy->sources[i].thread);
+    for (size_t i = 0; i < energy->n_sources; i++)
+        close_source(&energy->sources[i]);
     free(energy->domains);
     free(energy->readings);
     *energy = (struct energy){0};
@@ -159,36 +216,19 @@ static void take_reading(struct energy *energy, const struct energy_source *sour
     d->last_reading_ns = reading->mono_ns;
 }
 
-static void fail_source(struct energy *energy, struct energy_source *source, uint64_t now_ns, int status,
-                        const char *msg)
+/* What one call of a source's read() gave; its readings are in energy->readings. */
+static void absorb(struct energy *energy, struct energy_source *source, const struct energy_set *set)
 {
-    uint64_t wait = BACKOFF_FIRST_NS << (source->failures < 10 ? source->failures : 10);
-
-    source->errors++;
-    source->failures++;
-    source->not_before_ns = now_ns + min_u64(wait, BACKOFF_MAX_NS);
-    snprintf(source->message, sizeof source->message, "%s", msg);
-    for (size_t i = 0; i < DOMAINS_MAX; i++)
-        if (source->first_domain[i] != UINT32_MAX)
-            energy->domains[source->first_domain[i]].status = status;
-}
-
-static void read_source(struct energy *energy, struct energy_source *source)
-{
-    struct carnot_err err = CARNOT_ERR_INIT;
-    struct carnot_now before = clock_now(energy->env->clock), after;
     size_t good = 0, bad = 0;
-    int n = source->ops->read(source->self, before.mono_ns, energy->readings, &err);
 
-    after = clock_now(energy->env->clock);
     source->reads++;
-    source->last_read_ns = before.mono_ns;
-    source->read_ns = after.mono_ns - before.mono_ns;
-    if (n < 0) {
-        fail_source(energy, source, after.mono_ns, n, err.msg);
+    source->last_read_ns = set->begin_ns;
+    source->read_ns = set->end_ns - set->begin_ns;
+    if (set->n < 0) {
+        fail_source(energy, source, set->end_ns, set->n, set->err.msg);
         return;
     }
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < set->n; i++) {
         take_reading(energy, source, &energy->readings[i]);
         if (energy->readings[i].status == 0)
             good++;
@@ -199,22 +239,61 @@ static void read_source(struct energy *energy, struct energy_source *source)
     source->not_before_ns = 0;
     if (bad) {
         source->errors++;
-        snprintf(source->message, sizeof source->message, "%zu of %d domains cannot be read%s%s", bad, n,
-                 err.msg[0] ? ": " : "", err.msg);
+        snprintf(source->message, sizeof source->message, "%zu of %d domains cannot be read%s%s", bad, set->n,
+                 set->err.msg[0] ? ": " : "", set->err.msg);
     } else {
         source->message[0] = '\0';
     }
     if (good)
-        source->last_success_real_ns = after.real_ns;
+        source->last_success_real_ns = set->end_real_ns;
+}
+
+static void read_source(struct energy *energy, struct energy_source *source)
+{
+    struct energy_set set = {.err = CARNOT_ERR_INIT};
+    struct carnot_now now = clock_now(energy->env->clock);
+
+    set.begin_ns = now.mono_ns;
+    set.n = source->ops->read(source->self, set.begin_ns, energy->readings, &set.err);
+    now = clock_now(energy->env->clock);
+    set.end_ns = now.mono_ns;
+    set.end_real_ns = now.real_ns;
+    absorb(energy, source, &set);
+}
+
+static void take_slow(struct energy *energy, struct energy_source *source, uint64_t now_ns)
+{
+    struct energy_set set;
+
+    if (energy_thread_take(source->thread, energy->readings, &set)) {
+        absorb(energy, source, &set);
+        source->answer_ns = set.end_ns;
+        source->stale_ns = set.end_ns + set.rest_ns + ENERGY_STALE_NS;
+        source->stale = false;
+        return;
+    }
+    if (now_ns < source->stale_ns)
+        return;
+    if (!source->stale)
+        source->errors++;
+    source->stale = true;
+    set_status(energy, source, -ESTALE);
+    snprintf(source->message, sizeof source->message, "no answer for %" PRIu64 " s",
+             (uint64_t)((now_ns - source->answer_ns) / NS_PER_SEC));
 }
 
 void energy_sample(struct energy *energy, bool at_tick)
 {
     uint64_t now_ns = clock_now(energy->env->clock).mono_ns;
 
-    for (size_t i = 0; i < energy->n_sources; i++)
-        if (is_due(&energy->sources[i], now_ns, at_tick))
-            read_source(energy, &energy->sources[i]);
+    for (size_t i = 0; i < energy->n_sources; i++) {
+        struct energy_source *source = &energy->sources[i];
+
+        if (source->thread)
+            take_slow(energy, source, now_ns);
+        else if (!(source->ops->flags & SOURCE_SLOW) && is_due(source, now_ns, at_tick))
+            read_source(energy, source);
+    }
 }
 
 uint64_t energy_window_span_ns(const struct energy_domain *domain)
@@ -240,7 +319,9 @@ void energy_rebase(struct energy *energy)
     for (size_t i = 0; i < energy->n_sources; i++) {
         struct energy_source *source = &energy->sources[i];
 
-        if (source->self && source->ops->reset)
+        if (source->thread)
+            energy_thread_reset(source->thread);
+        else if (source->self && source->ops->reset)
             source->ops->reset(source->self, now_ns);
     }
     for (size_t i = 0; i < energy->n_domains; i++)

@@ -6,11 +6,18 @@
 
 #include "attribution/delta.h"
 #include "base/option.h"
+#include "meter/energy_thread.h"
 #include "model/quantity.h"
 #include "sources/source.h"
 
 #define ENERGY_SOURCES_MAX 16                        /* the registry's own length is checked against it */
 #define ENERGY_MESSAGE_MAX (CARNOT_ERR_MSG_MAX + 96) /* a sentence and its prefix */
+
+/* A silent slow source: after its own pause, so long without a new set. Ten windows of a second. */
+#define ENERGY_STALE_NS (10 * NS_PER_SEC)
+
+/* 56 calls of 100 ms each in one read of a vendor library need 5.6 s; less than any service manager's patience. */
+#define ENERGY_CLOSE_WAIT_NS (6 * NS_PER_SEC)
 
 struct energy_source {
     const struct source_ops *ops;
@@ -21,6 +28,10 @@ struct energy_source {
     uint64_t last_read_ns;              /* monotonic, 0 before the first */
     uint64_t not_before_ns;             /* back-off after failures */
     unsigned failures;                  /* in a row */
+    struct energy_thread *thread;       /* a slow source's, between energy_start() and energy_close() */
+    uint64_t answer_ns;                 /* monotonic: when its newest set was complete; before the first, the start */
+    uint64_t stale_ns;                  /* monotonic: with no other set until then it counts as silent */
+    bool stale;
     uint64_t reads, errors, read_ns, last_success_real_ns;
     char message[ENERGY_MESSAGE_MAX];
 };
@@ -50,10 +61,15 @@ struct energy {
  * was found. */
 int energy_open(const struct carnot_env *env, const struct topology *topology, const struct option_list *only,
                 const struct option_list *off, struct energy *ret_energy, struct carnot_err *err);
+/* Starts a thread for each slow source, with the rights that we have now; before that, these give nothing. A thread
+ * that cannot be started is that source's failure. */
+void energy_start(struct energy *energy);
+/* Waits up to ENERGY_CLOSE_WAIT_NS for a slow source's read in progress; one that hangs longer is left behind. */
 void energy_close(struct energy *energy);
 
 /* Reads the sources that are due. `at_tick`: the end of a window, so those with a long minimum interval are read too.
- */
+ * Of slow sources what their threads have read since is taken, each set once; nothing is waited for. A slow source
+ * without an answer for ENERGY_STALE_NS has the status -ESTALE until the next one. */
 void energy_sample(struct energy *energy, bool at_tick);
 
 /* Time covered by the window's energy of a domain: from the last reading of the window before to the last one of this.

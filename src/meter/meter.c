@@ -240,6 +240,11 @@ int meter_open(const struct carnot_env *env, const struct meter_settings *settin
     return 0;
 }
 
+void meter_start(struct meter *meter)
+{
+    energy_start(&meter->energy);
+}
+
 struct meter *meter_close(struct meter *meter)
 {
     if (!meter)
@@ -356,6 +361,8 @@ int meter_tick(struct meter *meter, struct carnot_err *err)
     int r, sealed;
 
     watch_clock(meter);
+    /* A CPU that came online since; a failure leaves what was known, which is right for all CPUs but that one. */
+    topology_refresh(meter->env, &meter->topology, &meter->buckets, NULL);
     energy_sample(&meter->energy, true);
     end = clock_now(meter->env->clock);
     meter->seq++;

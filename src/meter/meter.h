@@ -41,6 +41,9 @@ struct meter;
 /* Opens what there is. Fails only when nothing at all can be measured or modelled. */
 int meter_open(const struct carnot_env *env, const struct meter_settings *settings, struct meter **ret_meter,
                struct carnot_err *err);
+/* Starts the threads of slow sources, which give nothing before: once, after meter_open() and after the program gave up
+ * its rights (they are per thread). */
+void meter_start(struct meter *meter);
 struct meter *meter_close(struct meter *meter); /* NULL-safe, returns NULL */
 
 /* Reads every energy source (10 Hz). A failing source is a metric, not an error. */

@@ -3,6 +3,7 @@
  * Knows the words of powercap and of accelerators; refuses to know any figure. */
 #include "model/domain.h"
 
+#include <errno.h>
 #include <string.h>
 
 const char *domain_kind_name(enum domain_kind kind)
@@ -45,6 +46,14 @@ static bool region_covers(const struct domain *outer, const struct domain *inner
     return outer->package == inner->package && id_covers(outer->die, inner->die) && id_covers(outer->node, inner->node);
 }
 
+/* Cards and nameless zones have no region: a card has a bus address, all others a name. */
+static bool is_same_thing(const struct domain *a, const struct domain *b)
+{
+    if (a->pci[0] && b->pci[0])
+        return strcmp(a->pci, b->pci) == 0;
+    return strcmp(a->name, b->name) == 0;
+}
+
 bool domain_contains(const struct domain *outer, const struct domain *inner)
 {
     switch (outer->kind) {
@@ -53,23 +62,25 @@ bool domain_contains(const struct domain *outer, const struct domain *inner)
     case DOMAIN_PSYS: /* the platform rail: a plug-in GPU and what we cannot name are not known to hang on it */
         return inner->kind != DOMAIN_HOST && inner->kind != DOMAIN_GPU && inner->kind != DOMAIN_OTHER;
     case DOMAIN_PACKAGE:
+        if (inner->kind == DOMAIN_DRAM) /* memory of no named package may be any package's */
+            return outer->with_dram && (inner->package < 0 || region_covers(outer, inner));
         return (inner->kind == DOMAIN_PACKAGE || inner->kind == DOMAIN_CORE || inner->kind == DOMAIN_UNCORE) &&
                region_covers(outer, inner);
     case DOMAIN_CORE:
     case DOMAIN_UNCORE:
     case DOMAIN_DRAM:
         return inner->kind == outer->kind && region_covers(outer, inner);
-    case DOMAIN_GPU: /* cards and nameless zones have no region but their name */
+    case DOMAIN_GPU:
     case DOMAIN_OTHER:
-        return inner->kind == outer->kind && strcmp(outer->name, inner->name) == 0;
+        return inner->kind == outer->kind && is_same_thing(outer, inner);
     }
     return false;
 }
 
-static bool has_kind(const struct domain *domains, size_t n, enum domain_kind kind)
+static bool has_kind(const struct domain *domains, size_t n, enum domain_kind kind, enum quality worst)
 {
     for (size_t i = 0; i < n; i++) {
-        if (domains[i].kind == kind)
+        if (domains[i].kind == kind && domains[i].quality <= worst)
             return true;
     }
     return false;
@@ -77,10 +88,16 @@ static bool has_kind(const struct domain *domains, size_t n, enum domain_kind ki
 
 struct candidates {
     bool host, psys;
+    const struct domain *inside; /* only what this one contains, itself apart; NULL: anything */
+    enum quality worst;
 };
 
 static bool is_candidate(const struct candidates *c, const struct domain *domain)
 {
+    if (c->inside && (domain == c->inside || !domain_contains(c->inside, domain)))
+        return false;
+    if (domain->quality > c->worst)
+        return false;
     if (c->host)
         return domain->kind == DOMAIN_HOST;
     if (c->psys)
@@ -88,10 +105,10 @@ static bool is_candidate(const struct candidates *c, const struct domain *domain
     return domain->kind == DOMAIN_PACKAGE || domain->kind == DOMAIN_DRAM || domain->kind == DOMAIN_GPU;
 }
 
-static bool overlaps_total(const struct domain *domains, size_t n, const struct domain *domain)
+static bool overlaps_chosen(const struct domain *domains, size_t n, const bool *chosen, const struct domain *domain)
 {
     for (size_t i = 0; i < n; i++) {
-        if (domains[i].in_total && (domain_contains(&domains[i], domain) || domain_contains(domain, &domains[i])))
+        if (chosen[i] && (domain_contains(&domains[i], domain) || domain_contains(domain, &domains[i])))
             return true;
     }
     return false;
@@ -105,26 +122,78 @@ static unsigned narrowness(const struct domain *domain)
     return domain->package >= 0 ? 1 : 0;
 }
 
-void domains_mark_total(struct domain *domains, size_t n)
+/* Best quality first, then the outermost region, then the order of the sources: what is taken shuts out all that
+ * overlaps it. Where a good inner figure meets a worse outer one this counts too little rather than twice. */
+static void choose(const struct domain *domains, size_t n, const struct candidates *c, bool chosen[DOMAINS_MAX])
 {
-    struct candidates c = {
-        .host = has_kind(domains, n, DOMAIN_HOST),
-        .psys = has_kind(domains, n, DOMAIN_PSYS) && !has_kind(domains, n, DOMAIN_PACKAGE),
-    };
-
-    for (size_t i = 0; i < n; i++)
-        domains[i].in_total = false;
-
-    /* Best quality first, then the outermost region, then the order of the sources: what is taken shuts out all that
-     * overlaps it. Where a good inner figure meets a worse outer one this counts too little rather than twice. */
+    memset(chosen, 0, DOMAINS_MAX * sizeof(*chosen));
     for (int quality = QUALITY_MEASURED; quality <= QUALITY_DEFAULT; quality++) {
         for (unsigned narrow = 0; narrow <= 2; narrow++) {
             for (size_t i = 0; i < n; i++) {
-                struct domain *domain = &domains[i];
-                if ((int)domain->quality != quality || narrowness(domain) != narrow || !is_candidate(&c, domain))
+                const struct domain *domain = &domains[i];
+                if ((int)domain->quality != quality || narrowness(domain) != narrow || !is_candidate(c, domain))
                     continue;
-                domain->in_total = !overlaps_total(domains, n, domain);
+                chosen[i] = !overlaps_chosen(domains, n, chosen, domain);
             }
         }
     }
+}
+
+static bool psys_stands_for_packages(const struct domain *domains, size_t n, enum quality worst)
+{
+    return has_kind(domains, n, DOMAIN_PSYS, worst) && !has_kind(domains, n, DOMAIN_PACKAGE, worst);
+}
+
+void domains_mark_total(struct domain *domains, size_t n)
+{
+    bool chosen[DOMAINS_MAX];
+    size_t known = min_size(n, DOMAINS_MAX);
+    struct candidates c = {
+        .host = has_kind(domains, known, DOMAIN_HOST, QUALITY_DEFAULT),
+        .psys = psys_stands_for_packages(domains, known, QUALITY_DEFAULT),
+        .worst = QUALITY_DEFAULT,
+    };
+
+    choose(domains, known, &c, chosen);
+    for (size_t i = 0; i < n; i++)
+        domains[i].in_total = i < known && chosen[i];
+}
+
+int domain_rest(const struct domain *domains, size_t n, size_t outer, struct domain_rest *ret_rest)
+{
+    bool chosen[DOMAINS_MAX];
+    struct domain_rest rest = {0};
+
+    n = min_size(n, DOMAINS_MAX);
+    if (outer >= n || (domains[outer].kind != DOMAIN_HOST && domains[outer].kind != DOMAIN_PSYS))
+        return -EINVAL;
+
+    struct candidates c = {
+        .psys = domains[outer].kind == DOMAIN_HOST && psys_stands_for_packages(domains, n, QUALITY_DERIVED),
+        .inside = &domains[outer],
+        .worst = QUALITY_DERIVED,
+    };
+    choose(domains, n, &c, chosen);
+    rest.quality = domains[outer].quality;
+    for (size_t i = 0; i < n; i++) {
+        if (!chosen[i])
+            continue;
+        rest.parts[rest.n_parts++] = (uint32_t)i;
+        rest.quality = quality_worse(rest.quality, domains[i].quality);
+    }
+    if (rest.n_parts == 0)
+        return -ENODATA;
+    *ret_rest = rest;
+    return 0;
+}
+
+uint64_t domain_rest_uj(const struct domain_rest *rest, uint64_t outer_uj, const uint64_t *energy_uj,
+                        uint64_t *ret_excess_uj)
+{
+    uint64_t parts_uj = 0;
+
+    for (size_t i = 0; i < rest->n_parts; i++)
+        parts_uj += energy_uj[rest->parts[i]];
+    *ret_excess_uj = parts_uj > outer_uj ? parts_uj - outer_uj : 0;
+    return parts_uj > outer_uj ? 0 : outer_uj - parts_uj;
 }

@@ -31,9 +31,9 @@ struct activity_task {
     uint32_t cgroup;  /* index in the cgroup tree; CGROUP_ROOT when nothing better is known */
     uint32_t session; /* 0: none */
     unsigned flags;
-    uint64_t start_boot_ns; /* with pid: identity, since pids are reused */
-    char comm[TASK_COMM_LEN];
-    const uint64_t *ns; /* [n_buckets] in this window; valid until the next call */
+    uint64_t start_boot_ns;   /* with pid: identity, since pids are reused */
+    char comm[TASK_COMM_LEN]; /* of the process (its first thread), not of the thread */
+    const uint64_t *ns;       /* [n_buckets] in this window; valid until the next call */
 };
 
 /* On-CPU time of a cgroup in this window that belongs to no task listed (table full, ended unseen between two polls).

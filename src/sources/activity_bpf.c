@@ -11,7 +11,9 @@
 
 #include "sources/activity.h"
 #include "sources/bpf_cgroups.h"
+#include "sources/bpf_ends.h"
 #include "sources/bpf_load.h"
+#include "sources/bpf_rests.h"
 #include "sources/bpf_sessions.h"
 #include "sources/bpf_tables.h"
 #include "sources/bpf_window.h"
@@ -33,8 +35,9 @@ struct activity_bpf {
     struct bpf_tables tables;
     struct bpf_cgroups cgroups;
     struct bpf_sessions sessions;
-    struct bpf_region cpus, rests, rest_ns;
-    uint64_t *rest_prev; /* [SWITCH_RESTS * n_buckets] */
+    struct bpf_region cpus;
+    struct bpf_rests rests;
+    struct bpf_ends ends;
     struct bpf_window windows[2];
     struct bpf_window *building; /* the other one is the caller's */
     uint64_t unlisted_ns;
@@ -106,7 +109,7 @@ static struct bpf_row_note look_up(struct activity_bpf *self, uint32_t at, const
 }
 
 static struct activity_task describe(const struct activity_bpf *self, const struct switch_row *row,
-                                     struct bpf_row_note note)
+                                     struct bpf_row_note note, unsigned flags)
 {
     struct activity_task task = {
         .pid = row->tgid,
@@ -115,11 +118,10 @@ static struct activity_task describe(const struct activity_bpf *self, const stru
         .uid = row->uid,
         .cgroup = note.cgroup,
         .session = note.session,
+        .flags = flags,
         .start_boot_ns = row->start_boot_ns,
     };
 
-    if (row->state & SWITCH_ROW_ENDED)
-        task.flags |= TASK_ENDED;
     if (row->state & SWITCH_ROW_KTHREAD && note.cgroup == CGROUP_ROOT)
         task.flags |= TASK_KERNEL;
     if (row->tgid == self->monitor_pid)
@@ -134,8 +136,8 @@ static int no_memory(struct carnot_err *err)
     return carnot_err_set(err, ENOMEM, "no memory to list the threads that ran; their time is kept for the next time");
 }
 
-/* Lists what the row gained since it was last listed. */
-static int list_row(struct activity_bpf *self, uint32_t at, struct carnot_err *err)
+/* Lists what the row gained since it was last listed, and an end in any case. */
+static int list_row(struct activity_bpf *self, uint32_t at, unsigned flags, struct carnot_err *err)
 {
     const struct switch_row *row = bpf_tables_row(&self->tables, at);
     uint64_t *ns = bpf_window_room(self->building);
@@ -143,9 +145,12 @@ static int list_row(struct activity_bpf *self, uint32_t at, struct carnot_err *e
 
     if (!ns)
         return no_memory(err);
-    if (!bpf_tables_take(&self->tables, at, ns))
-        return 0;
-    task = describe(self, row, look_up(self, at, row));
+    if (!bpf_tables_take(&self->tables, at, ns)) {
+        if (!(flags & TASK_ENDED))
+            return 0;
+        memset(ns, 0, self->n_buckets * sizeof(*ns));
+    }
+    task = describe(self, row, look_up(self, at, row), flags);
     bpf_window_put(self->building, &task);
     return 1;
 }
@@ -170,13 +175,27 @@ static int fold_row(struct activity_bpf *self, uint32_t at, struct carnot_err *e
     return 0;
 }
 
+/* In a storm of short threads not all are listed: not those of whom nobody has heard yet, unless a process of several
+ * threads ends with them. */
+static bool may_fold(const struct activity_bpf *self, uint32_t at)
+{
+    return self->building->n_ended >= self->ended_max && !bpf_tables_taken(&self->tables, at) &&
+           !(bpf_tables_row(&self->tables, at)->state & SWITCH_ROW_THREADED);
+}
+
 /* Closed rows are read for the last time and given back. */
 static int take_closed(struct activity_bpf *self, struct carnot_err *err)
 {
-    uint32_t at;
+    uint32_t n = bpf_ends_begin(&self->ends, &self->tables);
 
-    while ((at = bpf_tables_closed(&self->tables)) != BPF_ROW_NONE) {
-        int r = self->building->n_ended < self->ended_max ? list_row(self, at, err) : fold_row(self, at, err);
+    for (; n > 0; n--) {
+        uint32_t at = bpf_tables_closed(&self->tables, 0);
+        const struct switch_row *row = bpf_tables_row(&self->tables, at);
+        unsigned flags = row->state & SWITCH_ROW_ENDED ? TASK_ENDED : 0;
+        int r;
+        if (bpf_ends_last(&self->ends, row))
+            flags |= TASK_PROCESS_ENDED;
+        r = may_fold(self, at) ? fold_row(self, at, err) : list_row(self, at, flags, err);
         if (r < 0)
             return r;
         self->building->n_ended += (size_t)r;
@@ -202,7 +221,7 @@ static int list_live(struct activity_bpf *self, uint32_t epoch, struct carnot_er
         struct switch_row *row = bpf_tables_row(&self->tables, at);
         if (!(__atomic_load_n(&row->state, __ATOMIC_ACQUIRE) & SWITCH_ROW_LIVE) || epoch - row->touched > 2)
             continue;
-        int r = list_row(self, at, err);
+        int r = list_row(self, at, 0, err);
         if (r < 0)
             return r;
     }
@@ -212,31 +231,24 @@ static int list_live(struct activity_bpf *self, uint32_t epoch, struct carnot_er
 /* Time that the programs could bill to no row. */
 static int list_rests(struct activity_bpf *self, struct carnot_err *err)
 {
-    uint64_t used = __atomic_load_n(&self->programs.control->rests_used, __ATOMIC_ACQUIRE);
-    size_t size = self->n_buckets * sizeof(uint64_t);
+    struct switch_rest owner;
 
-    for (uint32_t i = 0; i <= used && i < SWITCH_RESTS; i++) {
-        const struct switch_rest *rest = (const struct switch_rest *)(void *)self->rests.base + i;
-        const uint64_t *ns = (const uint64_t *)(void *)self->rest_ns.base + (size_t)i * self->n_buckets;
-        uint64_t *prev = self->rest_prev + (size_t)i * self->n_buckets;
-        uint64_t id = __atomic_load_n(&rest->cgroup_id, __ATOMIC_ACQUIRE);
-        uint32_t cgroup = CGROUP_NONE;
-        uint64_t *sum;
-
-        if (memcmp(ns, prev, size) == 0 || (i > 0 && id == 0))
-            continue;
-        if (id != 0)
-            cgroup = bpf_cgroups_find(&self->cgroups, id);
-        sum = bpf_window_rest(self->building, cgroup == CGROUP_NONE ? CGROUP_ROOT : cgroup,
-                              bpf_sessions_of(&self->sessions, rest->session));
-        if (!sum)
-            return no_memory(err);
-        for (uint32_t b = 0; b < self->n_buckets; b++) {
-            uint64_t now = __atomic_load_n(&ns[b], __ATOMIC_RELAXED);
-            sum[b] += now - prev[b];
-            prev[b] = now;
+    if (bpf_rests_begin(&self->rests)) {
+        for (uint32_t i = 0; i < SWITCH_RESTS; i++) {
+            uint32_t cgroup = CGROUP_NONE;
+            uint64_t *sum;
+            if (!bpf_rests_gained(&self->rests, i, &owner))
+                continue;
+            if (owner.cgroup_id != 0)
+                cgroup = bpf_cgroups_find(&self->cgroups, owner.cgroup_id);
+            sum = bpf_window_rest(self->building, cgroup == CGROUP_NONE ? CGROUP_ROOT : cgroup,
+                                  bpf_sessions_of(&self->sessions, owner.session));
+            if (!sum)
+                return no_memory(err);
+            bpf_rests_take(&self->rests, i, sum);
         }
     }
+    bpf_rests_done(&self->rests);
     return 0;
 }
 
@@ -323,19 +335,11 @@ static void *bpf_close(void *opaque)
     bpf_cgroups_close(&self->cgroups);
     bpf_tables_close(&self->tables);
     bpf_region_close(&self->cpus);
-    bpf_region_close(&self->rests);
-    bpf_region_close(&self->rest_ns);
-    free(self->rest_prev);
+    bpf_rests_close(&self->rests);
+    bpf_ends_done(&self->ends);
     bpf_programs_close(&self->programs);
     free(self);
     return NULL;
-}
-
-static int map_whole(struct bpf_region *region, int fd, size_t size, struct carnot_err *err)
-{
-    int r = bpf_region_open(region, fd, size, err);
-
-    return r < 0 ? r : bpf_region_extend(region, size, err);
 }
 
 static int open_tables(struct activity_bpf *self, const struct bpf_settings *settings,
@@ -353,20 +357,25 @@ static int open_tables(struct activity_bpf *self, const struct bpf_settings *set
         .closed_ring_fd = programs->closed_ring_fd,
         .control = programs->control,
     };
-    size_t rest_ns_size = (size_t)SWITCH_RESTS * self->n_buckets * sizeof(uint64_t);
-    int r = map_whole(&self->cpus, programs->cpus_fd, self->n_cpus * sizeof(struct switch_cpu), err);
+    const struct bpf_rests_args rests = {
+        .n_buckets = settings->n_buckets,
+        .rests_fd = programs->rests_fd,
+        .ns_fd = programs->rest_ns_fd,
+        .index_fd = programs->rest_index_fd,
+        .free_fd = programs->rest_free_fd,
+        .control = programs->control,
+    };
+    size_t cpus_size = self->n_cpus * sizeof(struct switch_cpu);
+    int r = bpf_region_open(&self->cpus, programs->cpus_fd, cpus_size, err);
 
     if (r == 0)
-        r = map_whole(&self->rests, programs->rests_fd, SWITCH_RESTS * sizeof(struct switch_rest), err);
+        r = bpf_region_extend(&self->cpus, cpus_size, err);
     if (r == 0)
-        r = map_whole(&self->rest_ns, programs->rest_ns_fd, rest_ns_size, err);
+        r = bpf_rests_open(&self->rests, &rests, err);
     if (r == 0)
         r = bpf_tables_open(&self->tables, &tables, err);
     if (r < 0)
         return r;
-    self->rest_prev = calloc(SWITCH_RESTS, self->n_buckets * sizeof(uint64_t));
-    if (!self->rest_prev)
-        return carnot_err_set(err, ENOMEM, "no memory for the table of cgroups");
     for (uint32_t cpu = 0; cpu < self->n_cpus; cpu++)
         cpus_of(self)[cpu].bucket = buckets->of_cpu[cpu];
     return 0;
@@ -438,11 +447,16 @@ static int bpf_open(const struct activity_args *args, void **ret_self, struct ca
     self->building = &self->windows[0];
 
     r = bpf_programs_load(&settings, &self->programs, err);
+    if (r == 0 && args->measure_bpf)
+        r = bpf_programs_measure(&self->programs, err);
     if (r == 0)
         r = open_tables(self, &settings, args->buckets, err);
     if (r == 0)
         r = bpf_cgroups_open(&self->cgroups, args->cgroups, self->programs.events_fd, self->programs.control, err);
     if (r == 0) {
+        uint32_t own_pid = bpf_programs_own_pid(&self->programs);
+        if (own_pid != 0)
+            self->monitor_pid = own_pid;
         bpf_sessions_init(&self->sessions, self->programs.marks_fd, self->programs.control);
         /* Cgroups made after the tree was walked and before the events begin are found by the first reading. */
         self->cgroups.rescan = true;
@@ -464,6 +478,7 @@ void activity_bpf_info(const void *opaque, struct activity_bpf_info *ret_info)
         .rows_total = self->tables.n_rows,
         .rows_free = self->tables.n_free,
         .rows_waiting = bpf_tables_waiting(&self->tables),
+        .rests_used = self->rests.n_used,
         .births = __atomic_load_n(&control->births, __ATOMIC_RELAXED),
         .seeded = control->tasks_seeded,
         .dropped = __atomic_load_n(&control->dropped, __ATOMIC_RELAXED),

@@ -12,6 +12,7 @@ struct activity_bpf_info {
     uint32_t rows_waiting; /* handed to the kernel side, not taken */
     uint32_t rows_live;    /* of a thread that lives, in its cgroup of now */
     uint32_t rows_closed;  /* left behind, not yet drained */
+    uint32_t rests_used;   /* cgroups (by session) that have time of threads without a row, or had lately */
     uint64_t births, seeded, dropped, missed;
     uint64_t switch_run_ns, switch_run_count; /* of the program at each switch; 0 unless measured */
     bool in_progress_denied; /* slices in progress wait for their switch: the right to run programs was given up */

@@ -196,8 +196,8 @@ static int tree_session_begin(void *userdata, uint32_t pid, uint32_t session, st
     if (pid != self->monitor_pid)
         return carnot_err_set(err, ENOTSUP,
                               "without rights only this program's own children can be measured, not those "
-                              "of process %u",
-                              pid);
+                              "of process %u (this program is %u in %s)",
+                              pid, self->monitor_pid, self->env->proc.path);
     if (self->session)
         return carnot_err_set(err, EBUSY, "without rights only one session at a time can be measured");
     int r = descendants_ns(self, &base_ns, err);

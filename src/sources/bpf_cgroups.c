@@ -8,6 +8,13 @@
 #define GONE_READINGS 2  /* a thread switches out for the last time soon after its cgroup can be removed */
 #define GONE_FIRST    64 /* removed within three readings on a quiet machine; doubled as needed */
 
+/* Cgroups outside of the tree that are remembered: four times those inside, 1.5 MiB at most. Beyond, and for what was
+ * outside before the start, it is the root that is billed. */
+#define NEAREST_MAX (4 * CGROUPS_MAX)
+#define PATH_CUT    (UINT32_C(1) << 31) /* the tree may yet find it, having read the whole path from the directories */
+
+_Static_assert(SWITCH_DEPTH_MAX == CGROUP_DEPTH_MAX, "bpf/switch.h limits");
+
 static bool note_gone(struct bpf_cgroups *cgroups, uint64_t id)
 {
     if (cgroups->n_gone == cgroups->cap_gone) {
@@ -22,6 +29,19 @@ static bool note_gone(struct bpf_cgroups *cgroups, uint64_t id)
     return true;
 }
 
+/* In the order of their making, so a parent that the tree did not take is here already. */
+static void note_nearest(struct bpf_cgroups *cgroups, const struct switch_cgroup_event *event, uint32_t flag)
+{
+    uint32_t index = cgroup_tree_find(cgroups->tree, event->parent_id, false);
+
+    if (index == CGROUP_NONE)
+        index = u64map_get(&cgroups->nearest, event->parent_id);
+    if (index == U64MAP_NONE || cgroups->nearest.len >= NEAREST_MAX)
+        return;
+    /* Short of memory it is not known, and a thread in it has the directories searched. */
+    u64map_put(&cgroups->nearest, event->id, (index & ~PATH_CUT) | flag);
+}
+
 static int on_event(void *userdata, void *data, size_t size)
 {
     struct bpf_cgroups *cgroups = userdata;
@@ -34,9 +54,10 @@ static int on_event(void *userdata, void *data, size_t size)
             cgroups->rescan = true;
         return 0;
     }
-    /* A path that was cut, or a tree that is full: a thread in it will have the directories searched. */
-    if (event->path_len < SWITCH_PATH_MAX)
-        cgroup_tree_add(cgroups->tree, event->id, event->path);
+    if (event->path_len == SWITCH_PATH_MAX)
+        note_nearest(cgroups, event, PATH_CUT);
+    else if (cgroup_tree_add(cgroups->tree, event->id, event->path) == -E2BIG)
+        note_nearest(cgroups, event, 0);
     return 0;
 }
 
@@ -57,6 +78,7 @@ void bpf_cgroups_close(struct bpf_cgroups *cgroups)
 {
     ring_buffer__free(cgroups->ring);
     free(cgroups->gone);
+    u64map_done(&cgroups->nearest);
     *cgroups = (struct bpf_cgroups){0};
 }
 
@@ -79,6 +101,7 @@ void bpf_cgroups_reading_done(struct bpf_cgroups *cgroups)
         uint32_t index = cgroup_tree_find(cgroups->tree, gone.id, false);
         if (index != CGROUP_NONE && index != CGROUP_ROOT)
             cgroup_tree_mark_gone(cgroups->tree, index);
+        u64map_remove(&cgroups->nearest, gone.id);
     }
     cgroups->n_gone = kept;
     cgroups->may_search = true;
@@ -91,13 +114,22 @@ void bpf_cgroups_reading_done(struct bpf_cgroups *cgroups)
 uint32_t bpf_cgroups_find(struct bpf_cgroups *cgroups, uint64_t id)
 {
     uint32_t index = cgroup_tree_find(cgroups->tree, id, false);
+    uint32_t nearest;
 
     if (index != CGROUP_NONE)
         return index;
     bpf_cgroups_update(cgroups); /* it may have been made a moment ago */
     index = cgroup_tree_find(cgroups->tree, id, false);
-    if (index != CGROUP_NONE || !cgroups->may_search)
+    if (index != CGROUP_NONE)
         return index;
-    cgroups->may_search = false;
-    return cgroup_tree_find(cgroups->tree, id, true);
+    nearest = u64map_get(&cgroups->nearest, id);
+    if (nearest != U64MAP_NONE && !(nearest & PATH_CUT))
+        return nearest;
+    if (cgroups->may_search) {
+        cgroups->may_search = false;
+        index = cgroup_tree_find(cgroups->tree, id, true);
+    }
+    if (index != CGROUP_NONE || nearest == U64MAP_NONE)
+        return index;
+    return nearest & ~PATH_CUT;
 }

@@ -12,6 +12,9 @@
 #include "sources/bpf/switch.skel.h"
 #pragma GCC diagnostic pop
 
+/* Atomic operations that give the old value: in the interpreter and on x86 since 5.12, in the compiler for arm64 since
+ * 5.18. */
+#define LINUX_NEEDED  "Linux 5.12 (arm64: 5.18) or newer"
 #define REMEDY_RIGHTS "run as root, or give the program CAP_BPF and CAP_PERFMON (setcap cap_bpf,cap_perfmon+ep)"
 
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list args)
@@ -43,7 +46,7 @@ int bpf_programs_probe(const struct carnot_env *env, struct carnot_err *err)
     if (!fsroot_exists(&env->sys, "kernel/btf/vmlinux"))
         return carnot_err_set(err, ENOSYS,
                               "the kernel has no type information (%s/kernel/btf/vmlinux): use a kernel built with "
-                              "CONFIG_DEBUG_INFO_BTF=y, Linux 5.12 or newer, or the procfs reader",
+                              "CONFIG_DEBUG_INFO_BTF=y, " LINUX_NEEDED ", or the procfs reader",
                               env->sys.path);
     if (!may_load())
         return carnot_err_set(err, EPERM, "loading BPF programs needs CAP_BPF and CAP_PERFMON: " REMEDY_RIGHTS);
@@ -70,8 +73,8 @@ static int load_error(int code, const char *step, struct carnot_err *err)
     case EOPNOTSUPP:
     case ENOSYS:
         return carnot_err_errno(err, ENOSYS,
-                                "this kernel lacks what is needed to %s the BPF programs (error %d): Linux 5.12 or "
-                                "newer with BTF is required; the procfs reader works without",
+                                "this kernel lacks what is needed to %s the BPF programs (error %d): " LINUX_NEEDED
+                                " with BTF is required; the procfs reader works without",
                                 step, -code);
     default:
         return carnot_err_errno(err, code, "cannot %s the BPF programs", step);
@@ -118,6 +121,7 @@ int bpf_programs_load(const struct bpf_settings *settings, struct bpf_programs *
     skel->rodata->use_cpuacct = settings->cpuacct;
     skel->rodata->hierarchy_id = settings->hierarchy_id;
     bpf_program__set_autoattach(skel->progs.account_current, false);
+    bpf_program__set_autoattach(skel->progs.who_am_i, false);
     bpf_program__set_autoattach(skel->progs.seed, false);
 
     r = set_sizes(skel, settings);
@@ -137,6 +141,8 @@ int bpf_programs_load(const struct bpf_settings *settings, struct bpf_programs *
     programs.closed_ring_fd = bpf_map__fd(skel->maps.closed_ring);
     programs.rests_fd = bpf_map__fd(skel->maps.rests);
     programs.rest_ns_fd = bpf_map__fd(skel->maps.rest_ns);
+    programs.rest_index_fd = bpf_map__fd(skel->maps.rest_index);
+    programs.rest_free_fd = bpf_map__fd(skel->maps.rest_free);
     programs.events_fd = bpf_map__fd(skel->maps.cgroup_events);
     programs.marks_fd = bpf_map__fd(skel->maps.session_marks);
     programs.account_fd = bpf_program__fd(skel->progs.account_current);
@@ -191,6 +197,15 @@ int bpf_programs_account(const struct bpf_programs *programs, uint32_t cpu)
     return bpf_prog_test_run_opts(programs->account_fd, &opts);
 }
 
+uint32_t bpf_programs_own_pid(const struct bpf_programs *programs)
+{
+    LIBBPF_OPTS(bpf_test_run_opts, opts);
+
+    if (bpf_prog_test_run_opts(bpf_program__fd(programs->skel->progs.who_am_i), &opts) < 0)
+        return 0;
+    return (uint32_t)__atomic_load_n(&programs->control->own_tgid, __ATOMIC_RELAXED);
+}
+
 int bpf_programs_measure(struct bpf_programs *programs, struct carnot_err *err)
 {
     int fd;
@@ -200,7 +215,8 @@ int bpf_programs_measure(struct bpf_programs *programs, struct carnot_err *err)
     fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
     if (fd < 0)
         return carnot_err_errno(err, fd,
-                                "cannot have the kernel measure BPF programs (needs CAP_SYS_ADMIN, Linux 5.8)");
+                                "cannot have the kernel measure BPF programs (needs CAP_SYS_ADMIN, Linux 5.8): grant "
+                                "it, or do without this measurement");
     programs->stats_fd = fd;
     return 0;
 }

@@ -25,7 +25,7 @@ struct bpf_programs {
     struct switch_bpf *skel;
     struct switch_control *control;
     int cpus_fd, rows_fd, row_ns_fd, free_ring_fd, closed_ring_fd, rests_fd, rest_ns_fd; /* owned by the skeleton */
-    int events_fd, marks_fd;
+    int rest_index_fd, rest_free_fd, events_fd, marks_fd;
     int account_fd;
     int stats_fd; /* -1: the kernel does not measure the programs for us */
 };
@@ -41,6 +41,9 @@ int bpf_programs_attach(struct bpf_programs *programs, struct carnot_err *err);
 
 /* Bills the slice in progress on one CPU. -ENXIO: the CPU is offline. */
 int bpf_programs_account(const struct bpf_programs *programs, uint32_t cpu);
+
+/* The caller's pid in the initial pid namespace, as rows have it; 0 when the kernel does not tell. */
+uint32_t bpf_programs_own_pid(const struct bpf_programs *programs);
 
 /* Makes the kernel count the run time of BPF programs (all of the machine's, at some cost) until close. */
 int bpf_programs_measure(struct bpf_programs *programs, struct carnot_err *err);

@@ -184,11 +184,15 @@ int bpf_tables_refill(struct bpf_tables *tables, uint32_t at_least, struct carno
     return 0;
 }
 
-uint32_t bpf_tables_closed(const struct bpf_tables *tables)
+uint32_t bpf_tables_closed(const struct bpf_tables *tables, uint32_t ahead)
 {
     const uint64_t *ring = ring_of(&tables->closed_ring);
-    uint64_t entry = __atomic_load_n(&ring[tables->closed_tail & tables->closed_mask], __ATOMIC_ACQUIRE);
+    uint64_t position = tables->closed_tail + ahead;
+    uint64_t entry;
 
+    if (ahead > tables->closed_mask)
+        return BPF_ROW_NONE;
+    entry = __atomic_load_n(&ring[position & tables->closed_mask], __ATOMIC_ACQUIRE);
     if (entry == 0 || entry > tables->noted)
         return BPF_ROW_NONE;
     return (uint32_t)entry - 1;
@@ -225,4 +229,15 @@ bool bpf_tables_take(struct bpf_tables *tables, uint32_t row, uint64_t *out)
         prev[i] = now;
     }
     return true;
+}
+
+bool bpf_tables_taken(const struct bpf_tables *tables, uint32_t row)
+{
+    const uint64_t *prev = tables->prev + (size_t)row * tables->n_buckets;
+
+    for (uint32_t i = 0; i < tables->n_buckets; i++) {
+        if (prev[i] != 0)
+            return true;
+    }
+    return false;
 }

@@ -64,12 +64,16 @@ void bpf_tables_close(struct bpf_tables *tables);
  * An error when memory for more is missing; then fewer wait, and what finds none is billed to its cgroup. */
 int bpf_tables_refill(struct bpf_tables *tables, uint32_t at_least, struct carnot_err *err);
 
-/* The next closed row, BPF_ROW_NONE when there is none; it stays the next until bpf_tables_release() of it. */
-uint32_t bpf_tables_closed(const struct bpf_tables *tables);
+/* The next closed row (ahead 0) or the one so many after it, BPF_ROW_NONE when there is none; the next stays the next
+ * until bpf_tables_release() of it. */
+uint32_t bpf_tables_closed(const struct bpf_tables *tables, uint32_t ahead);
 void bpf_tables_release(struct bpf_tables *tables, uint32_t row);
 
 /* ns that the row gained since last asked into out[n_buckets]; false and out untouched when it gained none. */
 bool bpf_tables_take(struct bpf_tables *tables, uint32_t row, uint64_t *out);
+
+/* Whether anything was taken from the row before. */
+bool bpf_tables_taken(const struct bpf_tables *tables, uint32_t row);
 
 static inline struct switch_row *bpf_tables_row(const struct bpf_tables *tables, uint32_t row)
 {

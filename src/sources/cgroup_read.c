@@ -62,8 +62,7 @@ static ssize_t read_front(struct cgroup_tree *tree, int fd)
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return -errno;
-    while (n > 0 && tree->file[n - 1] != '
-')
+    while (n > 0 && tree->file[n - 1] != '\n')
         n--;
     return n;
 }

@@ -4,6 +4,9 @@
 
 const struct source_ops *const source_registry[] = {
     &source_rapl_powercap,
+    &source_nvml,
+    &source_cray_pm,
+    &source_hwmon,
     &source_model_tdp,
 };
 

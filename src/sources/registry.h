@@ -6,6 +6,9 @@
 #include "sources/source.h"
 
 extern const struct source_ops source_rapl_powercap;
+extern const struct source_ops source_nvml;
+extern const struct source_ops source_cray_pm;
+extern const struct source_ops source_hwmon;
 extern const struct source_ops source_model_tdp;
 
 #endif

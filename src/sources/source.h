@@ -13,8 +13,8 @@
 enum {
     SOURCE_ON_BY_DEFAULT = 1 << 0,
     SOURCE_SLOW = 1 << 2,  /* read() may block for long (a BMC, a vendor library): it is called on a thread of its own,
-                            * never twice at a  time; open, domains, describe and close still come from the main thread,
-                            * close after that thread has ended */
+                            * never twice at a time, and so is reset(); open, domains, describe and close still come from
+                            * the main thread, close after that thread has ended; describe() may run beside a read() */
     SOURCE_MODEL = 1 << 1, /* a model: used only when no measuring source gives the same kind of domain */
 };
 

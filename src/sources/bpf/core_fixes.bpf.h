@@ -28,9 +28,9 @@ static __always_inline bool task_is_dead(struct task_struct *task)
     return old->state & TASK_STATE_DEAD;
 }
 
-/* The id of the directory of the task's cgroup: in the unified hierarchy, or in the v1 hierarchy that has cpuacct,
- * whose place in subsys[] depends on the kernel's configuration. */
-static __always_inline uint64_t task_cgroup_id(struct task_struct *task, bool cpuacct)
+/* The task's cgroup: in the unified hierarchy, or in the v1 hierarchy that has cpuacct, whose place in subsys[] depends
+ * on the kernel's configuration. */
+static __always_inline struct cgroup *task_cgroup(struct task_struct *task, bool cpuacct)
 {
     struct css_set *set = task->cgroups;
 
@@ -40,9 +40,60 @@ static __always_inline uint64_t task_cgroup_id(struct task_struct *task, bool cp
         uint64_t index = bpf_core_enum_value(enum cgroup_subsys_id, cpuacct_cgrp_id);
 
         bpf_probe_read_kernel(&css, sizeof(css), subsys + index);
-        return BPF_CORE_READ(css, cgroup, kn, id);
+        return BPF_CORE_READ(css, cgroup);
     }
-    return set->dfl_cgrp->kn->id;
+    return set->dfl_cgrp;
+}
+
+/* The id of its directory. Runs at every switch: no more cache lines than it takes. */
+static __always_inline uint64_t task_cgroup_id(struct task_struct *task, bool cpuacct)
+{
+    if (cpuacct)
+        return BPF_CORE_READ(task_cgroup(task, true), kn, id);
+    return task->cgroups->dfl_cgrp->kn->id;
+}
+
+/* Since 6.1 a cgroup has its ancestors; before, their ids. Both are as long as the cgroup is deep. */
+struct cgroup___ancestors_new {
+    struct cgroup *ancestors[1];
+} __attribute__((preserve_access_index));
+
+struct cgroup___ancestors_old {
+    __u64 ancestor_ids[1];
+} __attribute__((preserve_access_index));
+
+/* The id of the cgroup, or of its ancestor at `level` when it is deeper. */
+static __always_inline uint64_t cgroup_id_up_to(struct cgroup *cgroup, int level)
+{
+    struct cgroup___ancestors_new *now = (void *)cgroup;
+    struct cgroup___ancestors_old *old = (void *)cgroup;
+    struct cgroup *up = 0;
+    uint64_t id = 0;
+
+    if (BPF_CORE_READ(cgroup, level) <= level)
+        return BPF_CORE_READ(cgroup, kn, id);
+    if (bpf_core_field_exists(now->ancestors)) {
+        uint64_t at = (uint64_t)cgroup + bpf_core_field_offset(now->ancestors) + level * sizeof(up);
+
+        bpf_probe_read_kernel(&up, sizeof(up), (void *)at);
+        return BPF_CORE_READ(up, kn, id);
+    }
+    if (bpf_core_field_exists(old->ancestor_ids)) {
+        uint64_t at = (uint64_t)cgroup + bpf_core_field_offset(old->ancestor_ids) + level * sizeof(id);
+
+        bpf_probe_read_kernel(&id, sizeof(id), (void *)at);
+    }
+    return id ? id : BPF_CORE_READ(cgroup, kn, id);
+}
+
+/* A look-up that found nothing: has the thread surely no memory? Before 6.2 a look-up also fails while its CPU is
+ * inside another one (which was interrupted, or preempted); the same release brought the function asked for here, and
+ * distributions take the two over together. There, only a thread to which no program gave memory is sure. */
+static __always_inline bool task_surely_unknown(struct task_struct *task)
+{
+    if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_cgrp_storage_get))
+        return true;
+    return bpf_core_field_exists(task->bpf_storage) && !task->bpf_storage;
 }
 
 #endif

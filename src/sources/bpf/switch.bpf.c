@@ -7,127 +7,31 @@
  * was not seen (the kernel may skip a program) costs nothing but the CPU that the time is put down to; the value at the
  * arrival, kept per CPU, stands in for threads that have no memory.
  *
- * Under the lock of the run queue nothing waits, and nothing is allocated except where a thread was not seen born. What
- * finds no row is billed to its cgroup: time is never lost for want of room. */
+ * Under the lock of the run queue nothing waits and nothing is allocated (before 6.4 the memory of a thread comes from
+ * an allocator that may wake a thread, and so want the lock that is held). Threads get their memory when they are born,
+ * in the walk at the start, when they execute a program, and when a reading finds them running. The walk sees only the
+ * pid namespace of the reader: in a container with its own, threads from before the start that a reading has not yet
+ * found running are not listed, and their time is their cgroup's. What finds no row is billed to its cgroup: time is
+ * never lost for want of room.
+ *
+ * No nanosecond is billed twice, in whatever order memory is found and not found:
+ * - A thread with memory is billed by it alone, from seen_ns. A look-up that fails although there is memory (before
+ *   6.2) must change nothing: then a later look-up finds the old seen_ns and bills all that was left out.
+ * - A thread is billed without memory, from the CPU's start_ns, only when it surely has none (task_surely_unknown()).
+ *   Memory stays until the thread is freed, so all billing without comes before all billing with it.
+ * - Memory given to a thread later begins unprimed, and is primed by account() alone, on the CPU where the thread runs
+ *   and with no switch possible in between, from the start_ns of that CPU: that is where billing without ended.
+ * What is in doubt (before 6.2, and only other programs gave the thread memory) is counted as missed, not billed; and a
+ * thread that dies just when its memory is not found (before 6.2, preempted in the middle of a birth) keeps its row. */
 #include "vmlinux_min.h"
 
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
 #include "core_fixes.bpf.h"
-#include "switch.h"
+#include "switch_tables.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* Settings, fixed at load. */
-const volatile uint32_t n_buckets = 1;
-const volatile uint32_t n_cpus = 1;
-const volatile uint32_t free_mask = 0;
-const volatile uint32_t closed_mask = 0;
-const volatile bool use_cpuacct = false;
-const volatile int hierarchy_id = 0;
-
-struct switch_control control;
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1); /* this and the sizes of the other tables are set before the load */
-    __type(key, uint32_t);
-    __type(value, struct switch_cpu);
-} cpus SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1);
-    __type(key, uint32_t);
-    __type(value, struct switch_row);
-} rows SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1);
-    __type(key, uint32_t);
-    __type(value, uint64_t);
-} row_ns SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1);
-    __type(key, uint32_t);
-    __type(value, uint64_t);
-} free_ring SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1);
-    __type(key, uint32_t);
-    __type(value, uint64_t);
-} closed_ring SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, SWITCH_RESTS);
-    __type(key, uint32_t);
-    __type(value, struct switch_rest);
-} rests SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1);
-    __type(key, uint32_t);
-    __type(value, uint64_t);
-} rest_ns SEC(".maps");
-
-struct rest_key {
-    uint64_t cgroup_id;
-    uint32_t session;
-    uint32_t pad;
-};
-
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH); /* preallocated: it is written under the lock of the run queue */
-    __uint(max_entries, SWITCH_RESTS);
-    __type(key, struct rest_key);
-    __type(value, uint32_t);
-} rest_index SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 512 * 1024); /* about 1,000 cgroups made between two drains */
-} cgroup_events SEC(".maps");
-
-/* What a thread remembers. */
-struct thread_state {
-    uint32_t row; /* + 1; 0: none */
-    uint32_t epoch;
-    uint64_t cgroup_id; /* of the row */
-    uint64_t seen_ns;   /* sum_exec_runtime up to which it is billed */
-    uint32_t session;
-    uint32_t primed; /* seen_ns is known */
-};
-
-struct {
-    __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __type(key, int);
-    __type(value, struct thread_state);
-} threads SEC(".maps");
-
-/* On the leader of a process whose children are to carry a session; written by the reader through a pidfd. A map of its
- * own, so that the reader does not write over what a switch is writing. */
-struct {
-    __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __type(key, int);
-    __type(value, uint32_t);
-} session_marks SEC(".maps");
 
 #define ACCESS_ONCE(x) (*(volatile __typeof__(x) *)&(x))
 
@@ -141,26 +45,44 @@ static __always_inline struct switch_cpu *this_cpu(void)
     return bpf_map_lookup_elem(&cpus, &cpu);
 }
 
+/* The entry of a cgroup and session; 0, which all share, when there is none left. */
+static __always_inline uint32_t rest_entry(const struct switch_rest *key)
+{
+    uint32_t *found = bpf_map_lookup_elem(&rest_index, key);
+    struct switch_rest *rest;
+    uint32_t entry;
+
+    if (found)
+        return *found;
+    if (bpf_map_pop_elem(&rest_free, &entry))
+        return 0;
+    rest = bpf_map_lookup_elem(&rests, &entry);
+    if (!rest)
+        return 0;
+    rest->cgroup_id = key->cgroup_id;
+    rest->session = key->session;
+    if (!bpf_map_update_elem(&rest_index, key, &entry, BPF_NOEXIST))
+        return entry;
+    bpf_map_push_elem(&rest_free, &entry, 0); /* another CPU was faster, or the index is busy */
+    found = bpf_map_lookup_elem(&rest_index, key);
+    return found ? *found : 0;
+}
+
 /* Any CPU may add to the same entry. */
 static __noinline int bill_rest(uint64_t cgroup_id, uint32_t session, uint32_t bucket, uint64_t ns)
 {
-    struct rest_key key = {.cgroup_id = cgroup_id, .session = session};
-    uint32_t *found = bpf_map_lookup_elem(&rest_index, &key);
+    struct switch_rest key = {.cgroup_id = cgroup_id, .session = session};
+    uint32_t entry = rest_entry(&key);
+    struct switch_rest *rest = bpf_map_lookup_elem(&rests, &entry);
 
-    if (!found && ACCESS_ONCE(control.rests_used) < SWITCH_RESTS - 1) {
-        uint32_t entry = __sync_fetch_and_add(&control.rests_used, 1) + 1;
-        struct switch_rest *rest = bpf_map_lookup_elem(&rests, &entry);
-        if (rest && !bpf_map_update_elem(&rest_index, &key, &entry, BPF_NOEXIST)) {
-            rest->session = session;
-            __sync_lock_test_and_set(&rest->cgroup_id, cgroup_id);
-        }
-        found = bpf_map_lookup_elem(&rest_index, &key);
-    }
-
-    uint32_t at = (found ? *found : 0) * n_buckets + bucket;
+    /* The reader deleted the key between the look-up and the reading of its value. */
+    if (!rest || rest->cgroup_id != cgroup_id || rest->session != session)
+        entry = 0;
+    uint32_t at = entry * n_buckets + bucket;
     uint64_t *sum = bpf_map_lookup_elem(&rest_ns, &at);
     if (sum)
         __sync_fetch_and_add(sum, ns);
+    __sync_fetch_and_add(&control.dropped, 1);
     return 0;
 }
 
@@ -185,7 +107,7 @@ static __always_inline uint32_t take_row(void)
     return 0;
 }
 
-static __always_inline void close_row(struct thread_state *state, uint32_t how)
+static __always_inline void close_row(struct thread_state *state, struct task_struct *task, uint32_t how)
 {
     uint32_t row_at = state->row - 1;
     struct switch_row *row = bpf_map_lookup_elem(&rows, &row_at);
@@ -194,25 +116,43 @@ static __always_inline void close_row(struct thread_state *state, uint32_t how)
     state->row = 0;
     if (!row)
         return;
-    row->state |= how;
-    /* The atomic add orders what was written to the row before the entry that hands it over. */
     uint32_t at = __sync_fetch_and_add(&control.closed_head, 1) & closed_mask;
+    /* Asked after the place in the ring was taken (the atomic add is a barrier), so that who comes later in the ring
+     * cannot have asked earlier. */
+    if (how & SWITCH_ROW_ENDED && ACCESS_ONCE(task->signal->live.counter) == 0)
+        how |= SWITCH_ROW_PROCESS_ENDED;
+    row->state |= how;
     uint64_t *entry = bpf_map_lookup_elem(&closed_ring, &at);
     if (entry)
-        ACCESS_ONCE(*entry) = row_plus_one;
+        __sync_lock_test_and_set(entry, row_plus_one); /* after all that was written to the row */
 }
 
-/* What can change while the thread lives. */
+/* What can change while the thread lives. Not for one that has exited: leader and parent may be freed by then. */
 static __always_inline void refresh_row(struct switch_row *row, struct task_struct *task)
 {
     row->tid = task->pid;
     row->ppid = task->real_parent->tgid;
     row->uid = task->real_cred->uid.val;
     row->start_boot_ns = task->group_leader->start_boottime;
-    bpf_probe_read_kernel(row->comm, sizeof(row->comm), task->comm);
+    bpf_probe_read_kernel(row->comm, sizeof(row->comm), task->group_leader->comm);
     row->touched = control.epoch;
 }
 
+/* What may have changed since, and is safe to read of a thread that has exited. */
+static __always_inline void finish_row(struct thread_state *state, struct task_struct *task)
+{
+    uint32_t at = state->row - 1;
+    struct switch_row *row = bpf_map_lookup_elem(&rows, &at);
+
+    if (!row)
+        return;
+    row->uid = task->real_cred->uid.val;
+    if (task->pid == task->tgid) /* the leader itself */
+        bpf_probe_read_kernel(row->comm, sizeof(row->comm), task->comm);
+}
+
+/* A thread whose first slice is its last comes here after its exit, so the leader and the parent are read a moment
+ * after the thread let go of them: they are freed a grace period later at the earliest. */
 static __always_inline void open_row(struct thread_state *state, struct task_struct *task, uint64_t cgroup_id)
 {
     uint32_t taken = take_row();
@@ -225,7 +165,7 @@ static __always_inline void open_row(struct thread_state *state, struct task_str
     if (!row)
         return;
     row->tgid = task->tgid;
-    row->cgroup_id = cgroup_id;
+    row->cgroup_id = cgroup_id_up_to(task_cgroup(task, use_cpuacct), SWITCH_DEPTH_MAX);
     row->session = state->session;
     refresh_row(row, task);
     state->epoch = control.epoch;
@@ -243,61 +183,77 @@ static __always_inline void add_ns(uint32_t row_plus_one, uint32_t bucket, uint6
         *sum += ns; /* a thread is on one CPU at a time */
 }
 
+static __always_inline void bill_cgroup(struct switch_cpu *cpu, struct task_struct *task, uint32_t session, uint64_t ns)
+{
+    bill_rest(cgroup_id_up_to(task_cgroup(task, use_cpuacct), SWITCH_DEPTH_MAX), session, cpu->bucket, ns);
+}
+
 /* Bills `task`, the one on this CPU, up to now. */
-static __always_inline void account(struct switch_cpu *cpu, struct task_struct *task, bool dead)
+static __always_inline void account(struct switch_cpu *cpu, struct task_struct *task, struct thread_state *state,
+                                    bool dead)
 {
     uint64_t now = task->se.sum_exec_runtime;
     uint64_t start = now;
     uint64_t split = cpu->split_task == (uint64_t)task ? cpu->split_ns : 0;
     uint32_t bucket = cpu->bucket;
-    struct thread_state *state = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
     cpu->split_task = 0;
-    if (state && state->primed)
+    if (state->primed)
         start = state->seen_ns;
     else if (cpu->task == (uint64_t)task)
         start = cpu->start_ns;
     else
         cpu->missed++;
-    if (state) {
-        state->seen_ns = now;
-        state->primed = 1;
+    if (!state->primed && task->signal->nr_threads > 1)
+        state->threaded = 1;
+    state->seen_ns = now;
+    state->primed = 1;
+    if (now <= start) {
+        if (!dead)
+            return;
+        start = now;
     }
-    if (now <= start && !dead)
-        return;
 
     uint64_t cgroup_id = task_cgroup_id(task, use_cpuacct);
-    if (!state) {
-        __sync_fetch_and_add(&control.dropped, 1);
-        bill_rest(cgroup_id, 0, bucket, now - start);
-        return;
-    }
     if (state->row && state->cgroup_id != cgroup_id) {
         if (split > start && split <= now) {
             add_ns(state->row, bucket, split - start);
             start = split;
         }
-        close_row(state, SWITCH_ROW_MOVED);
+        close_row(state, task, SWITCH_ROW_MOVED);
     }
     if (!state->row && now != start)
         open_row(state, task, cgroup_id);
     if (!state->row) {
-        if (now == start)
-            return;
-        __sync_fetch_and_add(&control.dropped, 1);
-        bill_rest(cgroup_id, state->session, bucket, now - start);
+        if (now != start)
+            bill_cgroup(cpu, task, state->session, now - start);
         return;
     }
     add_ns(state->row, bucket, now - start);
-    if (state->epoch != control.epoch || dead) {
+    if (dead) {
+        finish_row(state, task);
+        close_row(state, task, SWITCH_ROW_ENDED | (state->threaded ? SWITCH_ROW_THREADED : 0));
+    } else if (state->epoch != control.epoch) {
         uint32_t at = state->row - 1;
         struct switch_row *row = bpf_map_lookup_elem(&rows, &at);
         if (row)
             refresh_row(row, task);
         state->epoch = control.epoch;
     }
-    if (dead)
-        close_row(state, SWITCH_ROW_ENDED);
+}
+
+/* The same for a thread whose memory was not found; see the head of this file. */
+static __always_inline void account_unknown(struct switch_cpu *cpu, struct task_struct *task)
+{
+    uint64_t now = task->se.sum_exec_runtime;
+
+    if (cpu->task != (uint64_t)task || !task_surely_unknown(task)) {
+        cpu->missed++;
+        return;
+    }
+    cpu->split_task = 0;
+    if (now > cpu->start_ns)
+        bill_cgroup(cpu, task, 0, now - cpu->start_ns);
 }
 
 /* Notes who is on this CPU from now on. */
@@ -317,25 +273,45 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
     if (!cpu)
         return 0;
     cpu->switches++;
-    if (prev->pid)
-        account(cpu, prev, task_is_dead(prev));
+    if (prev->pid) {
+        struct thread_state *state = bpf_task_storage_get(&threads, prev, 0, 0);
+        if (state)
+            account(cpu, prev, state, task_is_dead(prev));
+        else
+            account_unknown(cpu, prev);
+    }
     arrive(cpu, next);
     return 0;
 }
 
 /* Run by the reader on a CPU (not attached): bills the slice in progress, whose task may not switch for seconds. It
- * runs in an interrupt, hence never in the middle of on_switch of the same CPU. */
+ * runs in an interrupt, or on the reader's own CPU with preemption off, hence never in the middle of on_switch of the
+ * same CPU; no lock of a run queue is held, so memory may be had. Without, nothing is touched: the interrupt may have
+ * come in the middle of another look-up. */
 SEC("raw_tp")
 int account_current(void *ctx)
 {
     struct task_struct *task = bpf_get_current_task_btf();
     struct switch_cpu *cpu = this_cpu();
+    struct thread_state *state;
 
     if (!cpu)
         return 0;
-    if (task->pid)
-        account(cpu, task, false);
+    if (task->pid) {
+        state = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+        if (!state)
+            return 0;
+        account(cpu, task, state, false);
+    }
     arrive(cpu, task);
+    return 0;
+}
+
+/* Run once by the reader (not attached): its pid as the rows have it, whatever pid namespace the reader is in. */
+SEC("raw_tp")
+int who_am_i(void *ctx)
+{
+    control.own_tgid = bpf_get_current_pid_tgid() >> 32;
     return 0;
 }
 
@@ -355,6 +331,12 @@ int BPF_PROG(on_newtask, struct task_struct *task)
     if (!state)
         return 0;
     state->primed = 1; /* sum_exec_runtime of the newborn is 0, as seen_ns is */
+    if (task->pid != task->tgid) {
+        struct thread_state *leader = bpf_task_storage_get(&threads, parent->group_leader, 0, 0);
+        if (leader)
+            leader->threaded = 1;
+        state->threaded = 1;
+    }
     if (!control.sessions_active)
         return 0;
 
@@ -372,11 +354,12 @@ int BPF_PROG(on_newtask, struct task_struct *task)
     return 0;
 }
 
-/* A new program: its name counts for the time since the last reading too, since a row has one name. */
+/* A new program: its name counts for the time since the last reading too, since a row has one name. When a thread that
+ * is not the leader executes, it is the leader by now, with the leader's pid and time of birth. */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
-    struct thread_state *state = bpf_task_storage_get(&threads, task, 0, 0);
+    struct thread_state *state = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
     if (!state || !state->row)
         return 0;
@@ -402,6 +385,8 @@ int seed(struct bpf_iter__task *ctx)
         state->seen_ns = task->se.sum_exec_runtime;
         state->primed = 1;
     }
+    if (task->signal->nr_threads > 1)
+        state->threaded = 1;
     __sync_fetch_and_add(&control.tasks_seeded, 1);
     return 0;
 }
@@ -436,7 +421,7 @@ static __always_inline int note_cgroup(struct cgroup *cgroup, const char *path, 
 {
     struct switch_cgroup_event *event;
 
-    if (cgroup->root->hierarchy_id != hierarchy_id)
+    if (cgroup->root->hierarchy_id != hierarchy_id || cgroup->level > SWITCH_DEPTH_MAX)
         return 0;
     event = bpf_ringbuf_reserve(&cgroup_events, sizeof(*event), 0);
     if (!event) {
@@ -444,6 +429,7 @@ static __always_inline int note_cgroup(struct cgroup *cgroup, const char *path, 
         return 0;
     }
     event->id = cgroup->kn->id;
+    event->parent_id = BPF_CORE_READ(cgroup, self.parent, cgroup, kn, id);
     event->kind = kind;
     long len = bpf_probe_read_kernel_str(event->path, sizeof(event->path), path);
     event->path_len = len > 0 ? len : SWITCH_PATH_MAX;

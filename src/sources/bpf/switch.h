@@ -15,6 +15,8 @@
 #define SWITCH_BUCKETS_MAX 64  /* as BUCKETS_MAX of model/topology.h */
 #define SWITCH_CPUS_MAX    4096 /* as CPUS_MAX of model/topology.h */
 #define SWITCH_RESTS       1024 /* cgroups that can have time of threads without a row; the first entry takes all others */
+#define SWITCH_DEPTH_MAX                                                                                               \
+    32 /* as CGROUP_DEPTH_MAX of sources/cgroup.h: what is deeper is billed to its ancestor there */
 
 /* One per CPU, one cache line: the slice that is running. Written by that CPU with interrupts off, `bucket` by the
  * reader before the start, split_* by whoever moves the task to another cgroup. */
@@ -36,6 +38,10 @@ enum {
     SWITCH_ROW_ENDED = 1 << 1,   /* the task has switched out for the last time */
     SWITCH_ROW_MOVED = 1 << 2,   /* the task lives on in another cgroup and has another row */
     SWITCH_ROW_KTHREAD = 1 << 3, /* PF_KTHREAD */
+    /* With ENDED: every thread of the process has begun to exit. Threads that exit at the same time may all have it; in
+     * the order of the ring of closed rows, no ended row of the process without it comes after one with it. */
+    SWITCH_ROW_PROCESS_ENDED = 1 << 4,
+    SWITCH_ROW_THREADED = 1 << 5, /* with ENDED: the process has had more than one thread */
 };
 
 /* One per thread and cgroup, one cache line. Written by the CPU on which the thread is; zeroed by the reader when both
@@ -46,17 +52,19 @@ struct switch_row {
     uint32_t ppid;
     uint32_t uid;
     uint64_t cgroup_id;
-    uint64_t start_boot_ns; /* of the thread group */
-    char comm[SWITCH_COMM_LEN];
+    uint64_t start_boot_ns;     /* of the thread group */
+    char comm[SWITCH_COMM_LEN]; /* of the thread group's leader */
     uint32_t session;
     uint32_t touched; /* the reader's epoch in which it last ran: rows that did not run are passed over */
     uint32_t state;
     uint32_t pad;
 };
 
-/* Time of threads that have no row, by cgroup and session: ns[entry * n_buckets + bucket]. */
+/* Time of threads that have no row, by cgroup and session: ns[entry * n_buckets + bucket], ever growing, also from one
+ * use of the entry to the next. The key of the index of entries, too. Written by who takes a free entry, before anybody
+ * adds to it. */
 struct switch_rest {
-    uint64_t cgroup_id; /* written last; 0: not yet valid, or entry 0 */
+    uint64_t cgroup_id; /* 0: entry 0, or never used */
     uint32_t session;
     uint32_t pad;
 };
@@ -73,16 +81,18 @@ struct switch_control {
     uint64_t closed_head;     /* atomic */
     uint64_t births;          /* threads */
     uint64_t births_process;
-    uint64_t dropped;    /* times that a slice found no row */
-    uint64_t rests_used; /* may go beyond SWITCH_RESTS */
+    uint64_t dropped; /* times that a slice found no row; counted after its time was added to an entry for cgroups */
     uint64_t cgroup_events_lost;
     uint64_t tasks_seeded; /* threads found by the walk at the start */
+    uint64_t own_tgid;     /* the reader's pid in the initial pid namespace, which is what rows have */
 } __attribute__((aligned(64)));
 
 enum { SWITCH_CGROUP_MADE = 1, SWITCH_CGROUP_GONE = 2 };
 
+/* None comes of a cgroup deeper than SWITCH_DEPTH_MAX. */
 struct switch_cgroup_event {
     uint64_t id;
+    uint64_t parent_id; /* of one that was made; 0 unknown */
     uint32_t kind;
     uint32_t path_len; /* with the final NUL; SWITCH_PATH_MAX: cut */
     char path[SWITCH_PATH_MAX];

@@ -17,6 +17,7 @@ typedef long long __s64;
 typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
+typedef __u16 uint16_t;
 typedef __u32 uint32_t;
 typedef __u64 uint64_t;
 typedef _Bool bool;
@@ -27,6 +28,7 @@ typedef _Bool bool;
 enum bpf_map_type {
     BPF_MAP_TYPE_HASH = 1,
     BPF_MAP_TYPE_ARRAY = 2,
+    BPF_MAP_TYPE_STACK = 23,
     BPF_MAP_TYPE_RINGBUF = 27,
     BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
@@ -51,19 +53,25 @@ struct cgroup_root {
     int hierarchy_id;
 };
 
-struct cgroup {
-    struct kernfs_node *kn;
-    struct cgroup_root *root;
-};
-
 struct cgroup_subsys_state {
     struct cgroup *cgroup;
+    struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+    struct cgroup_subsys_state self;
+    int level; /* 0: the root */
+    struct kernfs_node *kn;
+    struct cgroup_root *root;
 };
 
 struct css_set {
     struct cgroup_subsys_state *subsys[1]; /* as many as the kernel has controllers */
     struct cgroup *dfl_cgrp;
 };
+
+/* The newest function of the release in which a look-up of task storage became reliable; see core_fixes.bpf.h. */
+enum bpf_func_id { BPF_FUNC_cgrp_storage_get = 210 };
 
 /* Its values move with the kernel's configuration: only ever used through bpf_core_enum_value(). */
 enum cgroup_subsys_id { cpuacct_cgrp_id = 1 };
@@ -80,6 +88,18 @@ struct sched_entity {
     __u64 sum_exec_runtime;
 };
 
+typedef struct {
+    int counter;
+} atomic_t;
+
+/* Shared by the threads of a process; a thread holds it until its own task_struct is freed. */
+struct signal_struct {
+    atomic_t live;  /* threads that have not begun to exit */
+    int nr_threads; /* threads that were not released */
+};
+
+struct bpf_local_storage;
+
 struct task_struct {
     unsigned int flags;
     struct sched_entity se;
@@ -91,6 +111,8 @@ struct task_struct {
     const struct cred *real_cred;
     char comm[16];
     struct css_set *cgroups;
+    struct signal_struct *signal;
+    struct bpf_local_storage *bpf_storage; /* memory that programs, ours or others', gave the thread */
 };
 
 struct linux_binprm;

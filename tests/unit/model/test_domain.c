@@ -7,7 +7,9 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "model/domain.h"
 
@@ -138,6 +140,183 @@ static void two_sources_of_one_region(void **state)
     assert_total(memory, ELEMENTSOF(memory), "10");
 }
 
+static void one_card_read_twice(void **state)
+{
+    struct domain cards[] = {make("gpu-0000:c1:00.0-hwmon", DOMAIN_GPU, -1, -1), make("gpu-0", DOMAIN_GPU, -1, -1),
+                             make("gpu-1", DOMAIN_GPU, -1, -1), make("gpu-2", DOMAIN_GPU, -1, -1)};
+
+    (void)state;
+    snprintf(cards[0].pci, sizeof(cards[0].pci), "0000:c1:00.0");
+    snprintf(cards[1].pci, sizeof(cards[1].pci), "0000:c1:00.0");
+    snprintf(cards[2].pci, sizeof(cards[2].pci), "0000:c2:00.0");
+    assert_total(cards, ELEMENTSOF(cards), "1011"); /* of the same quality: the first */
+    cards[0].quality = QUALITY_DERIVED;
+    assert_total(cards, ELEMENTSOF(cards), "0111"); /* the better one */
+}
+
+static void a_package_with_its_memory(void **state)
+{
+    struct domain grace[] = {make("package-0-hwmon", DOMAIN_PACKAGE, 0, -1),
+                             make("package-1-hwmon", DOMAIN_PACKAGE, 1, -1),
+                             make("dram-0", DOMAIN_DRAM, 0, -1),
+                             make("dram-2", DOMAIN_DRAM, 2, -1),
+                             make("dram-model", DOMAIN_DRAM, -1, -1),
+                             make("gpu-0", DOMAIN_GPU, -1, -1)};
+
+    (void)state;
+    grace[4].quality = QUALITY_MODELLED;
+    grace[0].with_dram = grace[1].with_dram = true;
+    assert_true(domain_contains(&grace[0], &grace[2]));
+    assert_false(domain_contains(&grace[1], &grace[2]));
+    assert_true(domain_contains(&grace[0], &grace[4]));
+    assert_total(grace, ELEMENTSOF(grace), "110101");
+}
+
+static void whole_machine_meter_of_packages(void **state)
+{
+    struct domain d[] = {make("package-0", DOMAIN_PACKAGE, 0, -1), make("cpu-cray", DOMAIN_PACKAGE, -1, -1),
+                         make("package-1", DOMAIN_PACKAGE, 1, -1), make("memory-cray", DOMAIN_DRAM, -1, -1),
+                         make("dram-0", DOMAIN_DRAM, 0, -1)};
+
+    (void)state;
+    assert_total(d, ELEMENTSOF(d), "01010"); /* it holds both packages, so they are not added to it */
+}
+
+/* "1" for a part of domains[outer], in their order; "" when nothing of it is known. */
+static void assert_parts(const struct domain *domains, size_t n, size_t outer, const char *expected)
+{
+    char got[DOMAINS_MAX + 1] = "";
+    struct domain_rest rest;
+    int r = domain_rest(domains, n, outer, &rest);
+
+    if (r < 0) {
+        assert_int_equal(r, -ENODATA);
+        assert_string_equal("", expected);
+        return;
+    }
+    memset(got, '0', n);
+    for (size_t i = 0; i < rest.n_parts; i++) {
+        got[rest.parts[i]] = '1';
+        assert_true(i == 0 || rest.parts[i] > rest.parts[i - 1]);
+    }
+    assert_string_equal(got, expected);
+}
+
+static void parts_of_a_host(void **state)
+{
+    struct domain d[] = {
+        make("package-0", DOMAIN_PACKAGE, 0, -1),  make("core-0", DOMAIN_CORE, 0, -1),
+        make("dram-0", DOMAIN_DRAM, 0, -1),        make("package-1", DOMAIN_PACKAGE, 1, -1),
+        make("host-bmc", DOMAIN_HOST, -1, -1),     make("host-acpi", DOMAIN_HOST, -1, -1),
+        make("psys", DOMAIN_PSYS, -1, -1),         make("gpu-0", DOMAIN_GPU, -1, -1),
+        make("gpu-0-hwmon", DOMAIN_GPU, -1, -1),   make("fan", DOMAIN_OTHER, -1, -1),
+        make("package-1-2", DOMAIN_PACKAGE, 1, 0),
+    };
+    struct domain_rest rest;
+
+    (void)state;
+    snprintf(d[7].pci, sizeof(d[7].pci), "0000:c1:00.0");
+    snprintf(d[8].pci, sizeof(d[8].pci), "0000:c1:00.0");
+    d[8].quality = QUALITY_DERIVED;
+    assert_parts(d, ELEMENTSOF(d), 4, "10110001000");
+    assert_parts(d, ELEMENTSOF(d), 5, "10110001000");
+    assert_parts(d, ELEMENTSOF(d), 6, "10110000000"); /* cards are not known to hang on psys */
+    assert_total(d, ELEMENTSOF(d), "00001000000");    /* the total stays the host alone */
+
+    d[4].quality = QUALITY_DERIVED;
+    assert_int_equal(domain_rest(d, ELEMENTSOF(d), 4, &rest), 0);
+    assert_int_equal(rest.quality, QUALITY_DERIVED);
+    assert_int_equal(domain_rest(d, ELEMENTSOF(d), 5, &rest), 0);
+    assert_int_equal(rest.quality, QUALITY_MEASURED);
+    assert_int_equal(domain_rest(d, ELEMENTSOF(d), 0, &rest), -EINVAL);
+    assert_int_equal(domain_rest(d, ELEMENTSOF(d), ELEMENTSOF(d), &rest), -EINVAL);
+}
+
+static void parts_that_are_not_known(void **state)
+{
+    struct domain modelled[] = {make("package-0", DOMAIN_PACKAGE, 0, -1), make("dram", DOMAIN_DRAM, -1, -1),
+                                make("host", DOMAIN_HOST, -1, -1), make("gpu-0", DOMAIN_GPU, -1, -1)};
+    struct domain psys[] = {make("host", DOMAIN_HOST, -1, -1), make("psys", DOMAIN_PSYS, -1, -1),
+                            make("dram-0", DOMAIN_DRAM, 0, -1), make("gpu-0", DOMAIN_GPU, -1, -1),
+                            make("package-0", DOMAIN_PACKAGE, 0, -1)};
+
+    (void)state;
+    modelled[0].quality = QUALITY_MODELLED;
+    modelled[1].quality = QUALITY_DEFAULT;
+    assert_parts(modelled, 4, 2, "0001");
+    assert_parts(modelled, 3, 2, "");
+    assert_parts(psys, 1, 0, "");
+    assert_parts(psys, 4, 0, "0101"); /* no package: psys, which holds the memory, and the card */
+    psys[4].quality = QUALITY_MODELLED;
+    assert_parts(psys, 5, 0, "01010"); /* a modelled package does not displace it */
+    psys[4].quality = QUALITY_MEASURED;
+    assert_parts(psys, 5, 0, "00111");
+}
+
+static void rest_of_a_host(void **state)
+{
+    struct domain d[] = {make("host", DOMAIN_HOST, -1, -1), make("package-0", DOMAIN_PACKAGE, 0, -1),
+                         make("core-0", DOMAIN_CORE, 0, -1), make("dram-0", DOMAIN_DRAM, 0, -1)};
+    const uint64_t energy_uj[] = {1000, 600, 500, 150};
+    struct domain_rest rest;
+    uint64_t excess_uj = 7;
+
+    (void)state;
+    assert_int_equal(domain_rest(d, ELEMENTSOF(d), 0, &rest), 0);
+    assert_int_equal(domain_rest_uj(&rest, energy_uj[0], energy_uj, &excess_uj), 250);
+    assert_int_equal(excess_uj, 0);
+    assert_int_equal(domain_rest_uj(&rest, 750, energy_uj, &excess_uj), 0);
+    assert_int_equal(excess_uj, 0);
+    assert_int_equal(domain_rest_uj(&rest, 700, energy_uj, &excess_uj), 0); /* meters that disagree */
+    assert_int_equal(excess_uj, 50);
+}
+
+/* A small generator, so that a failure can be repeated. */
+static uint32_t next_random(uint64_t *seed)
+{
+    *seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (uint32_t)(*seed >> 33);
+}
+
+/* Whatever the machine, nothing chosen overlaps, and every part lies in its host. */
+static void nothing_twice_in_any_machine(void **state)
+{
+    uint64_t seed = 42;
+    struct domain d[24];
+
+    (void)state;
+    for (int round = 0; round < 20000; round++) {
+        size_t n = 1 + next_random(&seed) % ELEMENTSOF(d);
+        struct domain_rest rest;
+        for (size_t i = 0; i < n; i++) {
+            char name[32];
+            snprintf(name, sizeof(name), "d%zu", i);
+            d[i] = make(name, (enum domain_kind)(next_random(&seed) % (DOMAIN_OTHER + 1)),
+                        (int)(next_random(&seed) % 4) - 1, (int)(next_random(&seed) % 3) - 1);
+            d[i].quality = (enum quality)(next_random(&seed) % (QUALITY_DEFAULT + 1));
+            d[i].with_dram = next_random(&seed) % 4 == 0;
+            if (next_random(&seed) % 2)
+                snprintf(d[i].pci, sizeof(d[i].pci), "0000:0%u:00.0", next_random(&seed) % 4);
+        }
+        domains_mark_total(d, n);
+        for (size_t i = 0; i < n; i++) {
+            for (size_t k = 0; k < n; k++)
+                assert_false(i != k && d[i].in_total && d[k].in_total && domain_contains(&d[i], &d[k]));
+        }
+        for (size_t host = 0; host < n; host++) {
+            if (domain_rest(d, n, host, &rest) < 0)
+                continue;
+            for (size_t i = 0; i < rest.n_parts; i++) {
+                const struct domain *part = &d[rest.parts[i]];
+                assert_true(rest.parts[i] != host && domain_contains(&d[host], part));
+                assert_true(part->quality <= QUALITY_DERIVED && part->kind != DOMAIN_HOST);
+                for (size_t k = 0; k < rest.n_parts; k++)
+                    assert_false(i != k && domain_contains(part, &d[rest.parts[k]]));
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +327,13 @@ int main(void)
         cmocka_unit_test(host_stands_alone),
         cmocka_unit_test(psys_only_without_packages),
         cmocka_unit_test(two_sources_of_one_region),
+        cmocka_unit_test(one_card_read_twice),
+        cmocka_unit_test(a_package_with_its_memory),
+        cmocka_unit_test(whole_machine_meter_of_packages),
+        cmocka_unit_test(parts_of_a_host),
+        cmocka_unit_test(parts_that_are_not_known),
+        cmocka_unit_test(rest_of_a_host),
+        cmocka_unit_test(nothing_twice_in_any_machine),
     };
 
     return cmocka_run_group_tests_name("domain", tests, NULL, NULL);

@@ -327,6 +327,136 @@ static void buckets_without_numa(void **state)
     topology_buckets_done(&b);
 }
 
+static int refresh(struct topology_buckets *b)
+{
+    return topology_refresh(&s.env, &t, b, NULL);
+}
+
+/* Two packages of two CPUs; CPU 2 is offline at the start, and /sys has no word about it then. */
+static void a_cpu_comes_online(void **state)
+{
+    struct topology_buckets b;
+
+    put("sys/devices/system/cpu", "possible", "0-3\n");
+    put("sys/devices/system/cpu", "online", "0-1,3\n");
+    put_cpu(0, 0, 0, 0, "core_cpus_list", "0\n");
+    put_cpu(1, 0, 0, 1, "core_cpus_list", "1\n");
+    put_cpu(3, 1, 0, 1, "core_cpus_list", "3\n");
+    put("sys/devices/system/node/node0", "cpulist", "0-1\n");
+    put("sys/devices/system/node/node1", "cpulist", "3\n");
+    read_topology();
+    assert_int_equal(topology_buckets(&t, 64, &b, NULL), 0);
+    assert_int_equal(b.n, 4);
+    assert_int_equal(b.bucket[2].package, -1);
+    assert_int_equal(b.bucket[2].n_cpus, 0);
+    assert_int_equal(refresh(&b), 0);
+    assert_int_equal(refresh(&b), 0);
+
+    const struct topology_cpu *cpus = t.cpus;
+    const uint16_t *of_cpu = b.of_cpu;
+    put_cpu(2, 1, 1, 0, "core_cpus_list", "2\n");
+    put("sys/devices/system/node/node1", "cpulist", "2-3\n");
+    assert_int_equal(refresh(&b), 0); /* the list of online CPUs is what counts */
+    put("sys/devices/system/cpu", "online", "0-3\n");
+    assert_int_equal(refresh(&b), 1);
+    assert_ptr_equal(t.cpus, cpus);
+    assert_ptr_equal(b.of_cpu, of_cpu);
+    assert_true(t.cpus[2].online);
+    assert_int_equal(t.cpus[2].package, 1);
+    assert_int_equal(t.cpus[2].die, 1);
+    assert_int_equal(t.cpus[2].node, 1);
+    assert_int_equal(t.n_online, 4);
+    assert_int_equal(t.n_dies, 3);
+    assert_int_equal(t.n_cores, 4);
+    assert_int_equal(b.n, 4);
+    for (unsigned cpu = 0; cpu < 4; cpu++)
+        assert_int_equal(b.of_cpu[cpu], cpu);
+    assert_int_equal(b.bucket[2].package, 1);
+    assert_int_equal(b.bucket[2].die, 1);
+    assert_int_equal(b.bucket[2].node, 1);
+    assert_int_equal(b.bucket[2].n_cpus, 1);
+    assert_int_equal(refresh(&b), 0);
+
+    /* It goes again: its last time still belongs to package 1. */
+    put("sys/devices/system/cpu", "online", "0-1,3\n");
+    assert_int_equal(refresh(&b), 1);
+    assert_false(t.cpus[2].online);
+    assert_int_equal(t.cpus[2].package, 1);
+    assert_int_equal(t.n_online, 3);
+    assert_int_equal(b.bucket[2].package, 1);
+    assert_int_equal(b.bucket[2].n_cpus, 0);
+
+    /* A CPU that the kernel had called impossible has no place in arrays that are in use. */
+    put("sys/devices/system/cpu", "possible", "0-9\n");
+    put("sys/devices/system/cpu", "online", "0-1,3,9\n");
+    put_cpu(9, 2, 0, 0, NULL, NULL);
+    assert_int_equal(refresh(&b), 1);
+    assert_int_equal(t.n_cpus, 4);
+    assert_int_equal(t.n_online, 3);
+    assert_int_equal(t.n_packages, 2);
+    assert_int_equal(refresh(&b), 0);
+    topology_buckets_done(&b);
+}
+
+/* Buckets of several CPUs keep their numbers and, where a newcomer disagrees, their place. */
+static void a_cpu_comes_into_a_coarse_bucket(void **state)
+{
+    struct topology_buckets b;
+
+    put_two_sockets(true); /* CPU 15 is offline */
+    read_topology();
+    assert_int_equal(topology_buckets(&t, 4, &b, NULL), 0);
+    assert_int_equal(b.of_cpu[15], 0);
+    put_cpu(15, 1, 1, 1, "core_cpus_list", "7,15\n");
+    put("sys/devices/system/node/node3", "cpulist", "6-7,14-15\n");
+    put("sys/devices/system/cpu", "online", "0-15\n");
+    assert_int_equal(refresh(&b), 1);
+    assert_int_equal(t.cpus[15].package, 1);
+    assert_int_equal(t.cpus[15].first_sibling, 7);
+    assert_int_equal(b.n, 4);
+    assert_int_equal(b.of_cpu[15], 0);
+    assert_int_equal(b.bucket[0].package, 0);
+    assert_int_equal(b.bucket[0].die, 0);
+    assert_int_equal(b.bucket[0].node, 0);
+    assert_int_equal(b.bucket[0].n_cpus, 5);
+    assert_int_equal(b.bucket[3].n_cpus, 3);
+
+    /* All of bucket 3 goes offline and comes back. */
+    put("sys/devices/system/cpu", "online", "0-5,8-13\n");
+    assert_int_equal(refresh(&b), 1);
+    assert_int_equal(b.bucket[3].n_cpus, 0);
+    assert_int_equal(b.bucket[3].package, 1);
+    assert_int_equal(b.bucket[3].node, 3);
+    put("sys/devices/system/cpu", "online", "0-15\n");
+    assert_int_equal(refresh(&b), 1);
+    assert_int_equal(b.bucket[3].n_cpus, 3);
+    assert_int_equal(b.bucket[3].package, 1);
+    topology_buckets_done(&b);
+}
+
+static void refresh_without_sys(void **state)
+{
+    struct carnot_err err = CARNOT_ERR_INIT;
+    struct topology_buckets b;
+
+    put("proc", "cpuinfo", cpuinfo_text);
+    read_topology();
+    assert_null(t.online_text);
+    assert_int_equal(topology_buckets(&t, 64, &b, NULL), 0);
+    assert_int_equal(refresh(&b), 0);
+
+    /* /sys appears (it was mounted late), then loses the file: what is known stays. */
+    put("sys/devices/system/cpu", "online", "0\n");
+    assert_int_equal(refresh(&b), 1);
+    assert_int_equal(t.n_online, 1);
+    assert_int_equal(t.cpus[1].package, 1);
+    scratch_remove(&s, "sys/devices/system/cpu/online");
+    assert_int_equal(topology_refresh(&s.env, &t, &b, &err), -ENOENT);
+    assert_non_null(strstr(err.msg, "devices/system/cpu/online"));
+    assert_int_equal(t.n_online, 1);
+    topology_buckets_done(&b);
+}
+
 /* Unpacks into the scratch directory. False when the tree is not there. */
 static bool unpack(const char *archive)
 {
@@ -393,6 +523,9 @@ int main(void)
         TEST(buckets_per_cpu),
         TEST(buckets_per_node),
         TEST(buckets_without_numa),
+        TEST(a_cpu_comes_online),
+        TEST(a_cpu_comes_into_a_coarse_bucket),
+        TEST(refresh_without_sys),
         TEST(recorded_tree),
         TEST(done_is_safe),
     };

@@ -24,6 +24,7 @@
 #include "base/parse.h"
 #include "sources/activity.h"
 #include "sources/activity_bpf.h"
+#include "sources/bpf/switch.h"
 
 #define RIG_CGROUP2_MAGIC 0x63677270
 #define RIG_MS            1000000ULL
@@ -64,13 +65,14 @@ static inline void rig_fail(const char *what, const struct carnot_err *err)
     fail_msg("%s: %s", what, err->msg);
 }
 
-static inline void rig_open(struct rig *rig, enum cgroup_hierarchy hierarchy, uint32_t max_tasks)
+static inline void rig_open_measured(struct rig *rig, enum cgroup_hierarchy hierarchy, uint32_t max_tasks, bool measure)
 {
     struct carnot_err err = CARNOT_ERR_INIT;
     struct activity_args args = {.env = &rig->env,
                                  .topology = &rig->topology,
                                  .buckets = &rig->buckets,
                                  .monitor_pid = (uint32_t)getpid(),
+                                 .measure_bpf = measure,
                                  .max_tasks = max_tasks};
 
     memset(rig, 0, sizeof(*rig));
@@ -88,6 +90,17 @@ static inline void rig_open(struct rig *rig, enum cgroup_hierarchy hierarchy, ui
     args.cgroups = rig->tree;
     if (activity_bpf.open(&args, &rig->self, &err) < 0)
         rig_fail("open", &err);
+}
+
+static inline void rig_open(struct rig *rig, enum cgroup_hierarchy hierarchy, uint32_t max_tasks)
+{
+    rig_open_measured(rig, hierarchy, max_tasks, false);
+}
+
+/* Where the hierarchy does not matter. */
+static inline enum cgroup_hierarchy rig_any_hierarchy(void)
+{
+    return rig_mount(CGROUP_V2) ? CGROUP_V2 : CGROUP_V1;
 }
 
 static inline void rig_close(struct rig *rig)
@@ -134,7 +147,7 @@ static inline void rig_drain(struct rig *rig)
 /* A cgroup of this test: path in the hierarchy "/carnot-test-PID-NAME". */
 struct rig_cgroup {
     const struct rig *rig;
-    char path[64];
+    char path[192];
     char dir[PATH_MAX];
 };
 
@@ -285,6 +298,39 @@ static inline void rig_expect_total(struct rig *rig, const struct rig_cgroup *cg
                   (double)rig->rest_total[index] / 1e6);
     assert_true(kernel > 0);
     assert_in_range(ours, kernel - allowed, kernel + allowed);
+}
+
+/* Forks a child that enters the cgroup and runs body(userdata), then exits with 0. */
+static inline pid_t rig_start_child(const struct rig_cgroup *cgroup, void (*body)(void *), void *userdata)
+{
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid > 0)
+        return pid;
+    if (cgroup && !rig_cgroup_enter(cgroup, 0))
+        _exit(1);
+    body(userdata);
+    _exit(0);
+}
+
+/* Prints why these tests cannot run here; 0 when they can. */
+static inline int rig_skip_reason(void)
+{
+    struct carnot_err err = CARNOT_ERR_INIT;
+    struct carnot_env env;
+    struct activity_args args = {.env = &env};
+    int r;
+
+    if (geteuid() != 0)
+        return printf("SKIP: needs root\n");
+    if (!rig_mount(CGROUP_V1) && !rig_mount(CGROUP_V2))
+        return printf("SKIP: no cgroup hierarchy that can be written\n");
+    if (carnot_env_open(NULL, NULL, NULL, NULL, &env, &err) < 0)
+        return printf("SKIP: %s\n", err.msg);
+    r = activity_bpf.probe(&args, &err);
+    carnot_env_close(&env);
+    return r < 0 ? printf("SKIP: %s\n", err.msg) : 0;
 }
 
 #endif

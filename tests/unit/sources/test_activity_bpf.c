@@ -13,20 +13,6 @@ extern char **environ;
 
 static struct rig rig;
 
-/* Forks a child that enters the cgroup and runs body(userdata), then exits with 0. */
-static pid_t start_child(const struct rig_cgroup *cgroup, void (*body)(void *), void *userdata)
-{
-    pid_t pid = fork();
-
-    assert_true(pid >= 0);
-    if (pid > 0)
-        return pid;
-    if (cgroup && !rig_cgroup_enter(cgroup, 0))
-        _exit(1);
-    body(userdata);
-    _exit(0);
-}
-
 static void burn_body(void *ms)
 {
     rig_burn(*(const uint64_t *)ms * RIG_MS);
@@ -54,7 +40,7 @@ static void test_busy_child(void **state)
             continue;
         rig_open(&rig, both[i], 0);
         rig_cgroup_make(&rig, "busy", &cgroup);
-        rig_wait(&rig, start_child(&cgroup, burn_body, &ms));
+        rig_wait(&rig, rig_start_child(&cgroup, burn_body, &ms));
         rig_expect_total(&rig, &cgroup, EXACT_PPM, 0);
         rig_cgroup_remove(&cgroup);
         rig_close(&rig);
@@ -94,7 +80,7 @@ static void run_storm(const struct rig_cgroup *cgroup, struct storm storm, unsig
     assert_in_range(parents, 1, ELEMENTSOF(pids));
     storm.count /= parents;
     for (unsigned i = 0; i < parents; i++)
-        pids[i] = start_child(cgroup, storm_body, &storm);
+        pids[i] = rig_start_child(cgroup, storm_body, &storm);
     for (unsigned i = 0; i < parents; i++)
         rig_wait(&rig, pids[i]);
 }
@@ -128,7 +114,7 @@ static void expect_no_leak(void)
 
 static void test_many_short_processes(void **state)
 {
-    enum cgroup_hierarchy hierarchy = rig_mount(CGROUP_V2) ? CGROUP_V2 : CGROUP_V1;
+    enum cgroup_hierarchy hierarchy = rig_any_hierarchy();
     struct activity_bpf_info before, after;
     struct rig_cgroup cgroup;
 
@@ -187,7 +173,7 @@ static void run_move(enum cgroup_hierarchy hierarchy, bool self)
     rig_cgroup_make(&rig, "to", &to);
     assert_int_equal(pipe2(told, O_CLOEXEC), 0);
     mover.told = told[1];
-    pid = start_child(&from, mover_body, &mover);
+    pid = rig_start_child(&from, mover_body, &mover);
     if (!self) {
         char c;
         assert_int_equal(read(told[0], &c, 1), 1);
@@ -255,13 +241,13 @@ static void crowd_body(void *userdata)
 
 static void test_table_full(void **state)
 {
-    enum cgroup_hierarchy hierarchy = rig_mount(CGROUP_V2) ? CGROUP_V2 : CGROUP_V1;
+    enum cgroup_hierarchy hierarchy = rig_any_hierarchy();
     struct rig_cgroup cgroup;
     struct activity_bpf_info info;
 
     rig_open(&rig, hierarchy, 64);
     rig_cgroup_make(&rig, "crowd", &cgroup);
-    rig_wait(&rig, start_child(&cgroup, crowd_body, NULL));
+    rig_wait(&rig, rig_start_child(&cgroup, crowd_body, NULL));
     rig_expect_total(&rig, &cgroup, EXACT_PPM, 0);
     activity_bpf_info(rig.self, &info);
     assert_int_equal(info.rows_total, 64);
@@ -334,7 +320,7 @@ static void sibling_body(void *userdata)
 
 static void test_sessions(void **state)
 {
-    enum cgroup_hierarchy hierarchy = rig_mount(CGROUP_V2) ? CGROUP_V2 : CGROUP_V1;
+    enum cgroup_hierarchy hierarchy = rig_any_hierarchy();
     struct carnot_err err = CARNOT_ERR_INIT;
     pid_t pids[N_ROLES] = {0}, parent, sibling;
     uint64_t ns[N_ROLES] = {0}, in_session[N_ROLES] = {0};
@@ -343,11 +329,11 @@ static void test_sessions(void **state)
     rig_open(&rig, hierarchy, 0);
     assert_int_equal(pipe2(family.go, O_CLOEXEC), 0);
     assert_int_equal(pipe2(family.report, O_CLOEXEC), 0);
-    parent = start_child(NULL, parent_body, &family);
+    parent = rig_start_child(NULL, parent_body, &family);
     assert_int_equal(activity_bpf.session_begin(rig.self, (uint32_t)parent, 7, &err), 0);
     assert_int_equal(activity_bpf.session_begin(rig.self, (uint32_t)parent, 7, &err), -EEXIST);
     assert_int_equal(activity_bpf.session_begin(rig.self, (uint32_t)parent, 0, &err), -EINVAL);
-    sibling = start_child(NULL, sibling_body, &family);
+    sibling = rig_start_child(NULL, sibling_body, &family);
     assert_int_equal(write(family.go[1], "x", 1), 1);
     rig_wait(&rig, parent);
     rig_wait(&rig, sibling);
@@ -391,7 +377,7 @@ static void test_sessions(void **state)
 /* A child that outlives its session is in none, even when the number is given again. */
 static void test_session_number_again(void **state)
 {
-    enum cgroup_hierarchy hierarchy = rig_mount(CGROUP_V2) ? CGROUP_V2 : CGROUP_V1;
+    enum cgroup_hierarchy hierarchy = rig_any_hierarchy();
     struct carnot_err err = CARNOT_ERR_INIT;
     int hold[2], told[2];
     pid_t child = -1;
@@ -449,7 +435,7 @@ static void test_short_lived_cgroup(void **state)
         rig_open(&rig, both[i], 0);
         rig_read(&rig);
         rig_cgroup_make(&rig, "brief", &cgroup);
-        pid = start_child(&cgroup, burn_body, &ms);
+        pid = rig_start_child(&cgroup, burn_body, &ms);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         kernel = rig_cgroup_kernel_ns(&cgroup);
         rig_cgroup_remove(&cgroup);
@@ -487,7 +473,7 @@ static void endless_body(void *userdata)
 
 static void test_slice_in_progress(void **state)
 {
-    enum cgroup_hierarchy hierarchy = rig_mount(CGROUP_V2) ? CGROUP_V2 : CGROUP_V1;
+    enum cgroup_hierarchy hierarchy = rig_any_hierarchy();
     const struct sched_param fifo = {.sched_priority = 1};
     uint64_t first, before, sum = 0;
     clockid_t clock;
@@ -508,7 +494,7 @@ static void test_slice_in_progress(void **state)
         rig_close(&rig);
         return;
     }
-    pid = start_child(NULL, endless_body, NULL);
+    pid = rig_start_child(NULL, endless_body, NULL);
     assert_int_equal(sched_setaffinity(pid, sizeof(last), &last), 0);
     assert_int_equal(sched_setscheduler(pid, SCHED_FIFO, &fifo), 0);
     assert_int_equal(clock_getcpuclockid(pid, &clock), 0);
@@ -539,7 +525,7 @@ static void test_slice_in_progress(void **state)
 
 static void test_identity(void **state)
 {
-    enum cgroup_hierarchy hierarchy = rig_mount(CGROUP_V2) ? CGROUP_V2 : CGROUP_V1;
+    enum cgroup_hierarchy hierarchy = rig_any_hierarchy();
     time_t deadline = rig_now_s() + RIG_DEADLINE_S;
     bool monitor = false, kernel = false;
 
@@ -595,7 +581,7 @@ static void test_rights_given_up(void **state)
         struct activity_bpf_info info;
         struct carnot_err err = CARNOT_ERR_INIT;
 
-        rig_open(&rig, rig_mount(CGROUP_V2) ? CGROUP_V2 : CGROUP_V1, 0);
+        rig_open(&rig, rig_any_hierarchy(), 0);
         if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0)
             _exit(2);
         rig_read(&rig);
@@ -640,24 +626,6 @@ static void test_no_rights(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static int skip_reason(void)
-{
-    struct carnot_err err = CARNOT_ERR_INIT;
-    struct carnot_env env;
-    struct activity_args args = {.env = &env};
-    int r;
-
-    if (geteuid() != 0)
-        return printf("SKIP: needs root\n");
-    if (!rig_mount(CGROUP_V1) && !rig_mount(CGROUP_V2))
-        return printf("SKIP: no cgroup hierarchy that can be written\n");
-    if (carnot_env_open(NULL, NULL, NULL, NULL, &env, &err) < 0)
-        return printf("SKIP: %s\n", err.msg);
-    r = activity_bpf.probe(&args, &err);
-    carnot_env_close(&env);
-    return r < 0 ? printf("SKIP: %s\n", err.msg) : 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -669,7 +637,7 @@ int main(void)
         cmocka_unit_test(test_rights_given_up),      cmocka_unit_test(test_no_rights),
     };
 
-    if (skip_reason())
+    if (rig_skip_reason())
         return 77;
     return cmocka_run_group_tests_name("sources/activity_bpf", tests, NULL, NULL);
 }

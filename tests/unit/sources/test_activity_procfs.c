@@ -3,6 +3,7 @@
  */
 #include "activity_test.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "sources/cgroup_locate.h"
@@ -362,10 +363,182 @@ static void processes_come_and_go(void **state)
     machine_process_end(&f.m, 11);
     next(&f, 0, 0);
     assert_null(find_task(&f.w, 10));
-    assert_int_equal(find_task(&f.w, 11)->flags, TASK_ENDED);
+    assert_int_equal(find_task(&f.w, 11)->flags, TASK_ENDED | TASK_PROCESS_ENDED);
     next(&f, 0, 0);
     assert_int_equal(f.w.n_tasks, 0);
     assert_int_equal(f.w.processes_seen, 3); /* 12 began long before and was never new */
+    fixture_done(&f);
+}
+
+/* A reading that fails; the work of this second must be in the next that does not. */
+static void fail_once(struct fixture *f, unsigned ticks0, unsigned ticks1, int expected)
+{
+    struct carnot_err err = CARNOT_ERR_INIT;
+
+    fake_clock_advance(&f->m.scratch.clock, NS_PER_SEC);
+    f->m.cpu_ticks[0] += ticks0;
+    f->m.cpu_ticks[1] += ticks1;
+    if (expected == -EPROTO) /* stat cannot be understood this time */
+        scratch_write(&f->m.scratch, "proc/stat", "");
+    else
+        machine_write_stat(&f->m);
+    assert_int_equal(activity_procfs.read(f->self, &f->w, &err), expected);
+    assert_true(err.msg[0] != '\0');
+}
+
+static void nothing_is_lost_when_stat_fails(void **state)
+{
+    struct fixture f;
+
+    fixture_init(&f);
+    usage(&f, "/a", 0);
+    usage(&f, "/b", 0);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .cgroup = "/a"});
+    start(&f);
+    uint32_t a = index_of(&f, "/a");
+
+    /* Twice, on CPU 1 first and then on CPU 0. b ends in between, with time that nobody has been told of. */
+    usage(&f, "/a", 300000);
+    usage(&f, "/b", 100000);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .utime = 20});
+    fail_once(&f, 0, 40, -EPROTO);
+    usage(&f, "/a", 500000);
+    scratch_remove(&f.m.scratch, "cgroup/b");
+    fail_once(&f, 20, 0, -EPROTO);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .utime = 45});
+    usage(&f, "/a", 700000);
+    next(&f, 20, 0);
+    assert_int_equal(task_ns(&f.w, 10, 2), 450 * MS);
+    assert_int_equal(rest_ns(&f.w, a, 2), 250 * MS);
+    assert_int_equal(cgroup_ns(&f.w, CGROUP_ROOT, 2), 100 * MS); /* b's, as it has no other heir */
+    assert_int_equal(cgroup_ns(&f.w, CGROUP_NONE, 2), 800 * MS);
+    const struct activity_task *task = find_task(&f.w, 10); /* half of the 0.8 s was on each CPU */
+    assert_int_equal(task->ns[0], 225 * MS);
+    assert_int_equal(task->ns[1], 225 * MS);
+
+    /* Once, and only once. */
+    next(&f, 0, 0);
+    assert_int_equal(cgroup_ns(&f.w, CGROUP_NONE, 2), 0);
+    fixture_done(&f);
+}
+
+static void nothing_is_lost_when_proc_fails(void **state)
+{
+    struct fixture f;
+
+    fixture_init(&f);
+    usage(&f, "/a", 0);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .cgroup = "/a"});
+    machine_process(&f.m, (struct fake_process){.pid = 11, .ppid = 1, .cgroup = "/a"});
+    start(&f);
+    uint32_t a = index_of(&f, "/a");
+    usage(&f, "/a", 100000);
+    machine_process(&f.m, (struct fake_process){.pid = 11, .ppid = 1, .utime = 10});
+    next(&f, 10, 0);
+    assert_int_equal(task_ns(&f.w, 11, 2), 100 * MS);
+
+    /* The walk of /proc fails while 11 ends and 12 begins. */
+    unsigned long long now_ticks = f.m.scratch.clock.now.boot_ns / NS_PER_TICK;
+    int proc_fd = f.m.scratch.env.proc.fd;
+    int no_directory = open(scratch_path(&f.m.scratch, "proc/stat"), O_PATH | O_CLOEXEC);
+    assert_true(no_directory >= 0);
+    usage(&f, "/a", 500000);
+    machine_process_end(&f.m, 11);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .utime = 20});
+    machine_process(&f.m,
+                    (struct fake_process){.pid = 12, .ppid = 1, .utime = 10, .start = now_ticks + 5, .cgroup = "/a"});
+    f.m.scratch.env.proc.fd = no_directory;
+    fail_once(&f, 40, 0, -ENOTDIR);
+    f.m.scratch.env.proc.fd = proc_fd;
+    close(no_directory);
+
+    usage(&f, "/a", 600000);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .utime = 30});
+    next(&f, 0, 10);
+    assert_int_equal(task_ns(&f.w, 10, 2), 300 * MS);
+    assert_int_equal(find_task(&f.w, 10)->ns[0], 240 * MS); /* CPU 0 was busy while nobody could see processes */
+    assert_int_equal(task_ns(&f.w, 12, 2), 100 * MS); /* from its birth on: it is younger than the last good walk */
+    assert_int_equal(find_task(&f.w, 11)->flags, TASK_ENDED | TASK_PROCESS_ENDED);
+    assert_int_equal(rest_ns(&f.w, a, 2), 100 * MS);
+    assert_int_equal(cgroup_ns(&f.w, CGROUP_NONE, 2), 500 * MS);
+    next(&f, 0, 0);
+    assert_int_equal(f.w.n_tasks, 0);
+    fixture_done(&f);
+}
+
+/* With one descriptor left cgroups and the list of processes can be read, no process can. */
+static void no_descriptors(void **state)
+{
+    struct rlimit old, few;
+    struct fixture f;
+
+    fixture_init(&f);
+    usage(&f, "/a", 0);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .cgroup = "/a"});
+    start(&f);
+    uint32_t a = index_of(&f, "/a");
+    usage(&f, "/a", 100000);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .utime = 10});
+    next(&f, 10, 0);
+
+    usage(&f, "/a", 400000);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .utime = 40});
+    fake_clock_advance(&f.m.scratch.clock, NS_PER_SEC);
+    f.m.cpu_ticks[0] += 30;
+    machine_write_stat(&f.m);
+    int lowest_free = dup(f.m.scratch.env.proc.fd);
+    close(lowest_free);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    few = (struct rlimit){.rlim_cur = (rlim_t)lowest_free + 1, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int r = activity_procfs.read(f.self, &f.w, NULL);
+    few.rlim_cur = (rlim_t)lowest_free;
+    int none = setrlimit(RLIMIT_NOFILE, &few);
+    struct activity_window w;
+    int none_r = activity_procfs.read(f.self, &w, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(r, 0);
+    assert_int_equal(none, 0);
+    assert_int_equal(none_r, -EMFILE);
+    /* Its time is its cgroup's, and it has not ended. */
+    assert_int_equal(rest_ns(&f.w, a, 2), 300 * MS);
+    assert_null(find_task(&f.w, 10));
+
+    usage(&f, "/a", 800000);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .utime = 60});
+    next(&f, 40, 0);
+    assert_int_equal(find_task(&f.w, 10)->flags, 0);
+    assert_int_equal(cgroup_ns(&f.w, a, 2), 400 * MS);
+    fixture_done(&f);
+}
+
+/* What was used and who has ended is kept until somebody has taken it. */
+static void ends_wait_to_be_taken(void **state)
+{
+    struct proc_table table;
+    struct fixture f;
+
+    fixture_init(&f);
+    usage(&f, "/a", 0);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .utime = 1, .cgroup = "/a"});
+    start(&f);
+    assert_int_equal(proc_table_init(&table, &f.m.args, NULL), 0);
+    assert_int_equal(proc_table_poll(&table, NULL), 0);
+    proc_table_taken(&table);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .utime = 2});
+    assert_int_equal(proc_table_poll(&table, NULL), 0);
+    machine_process(&f.m, (struct fake_process){.pid = 10, .ppid = 1, .utime = 3});
+    assert_int_equal(proc_table_poll(&table, NULL), 0);
+    machine_process_end(&f.m, 10);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(proc_table_poll(&table, NULL), 0);
+        assert_int_equal(table.n_used, 1);
+        assert_true(table.entries[0].ended);
+        assert_int_equal(table.entries[0].delta_ns, 20 * MS);
+    }
+    proc_table_taken(&table);
+    assert_int_equal(table.n_used, 0);
+    proc_table_done(&table);
     fixture_done(&f);
 }
 
@@ -493,9 +666,15 @@ static void sessions(void **state)
     usage(&f, "/a", 90000);
     next(&f, 1, 0);
     assert_int_equal(find_task(&f.w, 62)->session, 0);
+
+    /* A number of another pid namespace. */
+    struct carnot_err err = CARNOT_ERR_INIT;
+    assert_int_equal(activity_procfs.session_begin(f.self, 77, 8, &err), -ESRCH);
+    assert_non_null(strstr(err.msg, "there is no process 77 in "));
+    assert_non_null(strstr(err.msg, "pid namespace"));
     for (uint32_t s = 1; s <= PROC_SESSIONS_MAX; s++)
-        assert_int_equal(activity_procfs.session_begin(f.self, 1, s, NULL), 0);
-    assert_int_equal(activity_procfs.session_begin(f.self, 1, 1000, NULL), -E2BIG);
+        assert_int_equal(activity_procfs.session_begin(f.self, 51, s, NULL), 0);
+    assert_int_equal(activity_procfs.session_begin(f.self, 51, 1000, NULL), -E2BIG);
     fixture_done(&f);
 }
 
@@ -632,6 +811,10 @@ int main(void)
         cmocka_unit_test(parents_and_children_at_other_instants),
         cmocka_unit_test(root_and_kernel),
         cmocka_unit_test(processes_come_and_go),
+        cmocka_unit_test(nothing_is_lost_when_stat_fails),
+        cmocka_unit_test(nothing_is_lost_when_proc_fails),
+        cmocka_unit_test(no_descriptors),
+        cmocka_unit_test(ends_wait_to_be_taken),
         cmocka_unit_test(table_full),
         cmocka_unit_test(schedstat_within_ticks),
         cmocka_unit_test(moves_between_cgroups),

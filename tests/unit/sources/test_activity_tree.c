@@ -3,6 +3,7 @@
  * account of them. */
 #include "activity_test.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -234,6 +235,78 @@ static void with_children(void **state)
     assert_true(billed + 2000 >= kernel_ns && billed <= kernel_ns + 2000);
 }
 
+/* In a child that is number 1 of a new pid namespace, with the outer /proc: what a container sees that has the host's
+ * /proc mounted. Exit status: 0 as it should be, else the line. */
+static int inside_namespace(struct carnot_env *env, struct activity_args *args)
+{
+    struct carnot_err err = CARNOT_ERR_INIT;
+    void *self = NULL;
+    char link[32];
+
+    args->monitor_pid = (uint32_t)getpid();
+    if (args->monitor_pid != 1)
+        return __LINE__;
+    if (activity_tree.probe(args, &err) != -ESRCH || !strstr(err.msg, "pid namespace"))
+        return __LINE__;
+    err = CARNOT_ERR_INIT;
+    if (activity_tree.open(args, &self, &err) != -ESRCH || !strstr(err.msg, "not 1:") || self)
+        return __LINE__;
+
+    /* With the number that /proc knows it works, and names both when it is asked for another. */
+    ssize_t n = fsroot_readlink(&env->proc, "self", link, sizeof(link));
+    if (n < 0 || !proc_parse_pid(link, &args->monitor_pid) || args->monitor_pid == 1)
+        return __LINE__;
+    if (activity_tree.open(args, &self, &err) != 0)
+        return __LINE__;
+    if (activity_tree.session_begin(self, 1, 3, &err) != -ENOTSUP || !strstr(err.msg, link))
+        return __LINE__;
+    if (activity_tree.session_begin(self, args->monitor_pid, 3, &err) != 0)
+        return __LINE__;
+    activity_tree.close(self);
+    return 0;
+}
+
+static void another_pid_namespace(void **state)
+{
+    struct topology_buckets buckets;
+    struct topology topology;
+    struct carnot_env env;
+    int status = 0, line = 0, ends[2];
+
+    assert_int_equal(carnot_env_open(NULL, NULL, NULL, NULL, &env, NULL), 0);
+    assert_int_equal(topology_read(&env, &topology, NULL), 0);
+    assert_int_equal(topology_buckets(&topology, BUCKETS_MAX, &buckets, NULL), 0);
+    struct activity_args args = {.env = &env, .topology = &topology, .buckets = &buckets};
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t outer = fork();
+    assert_true(outer >= 0);
+    if (outer == 0) {
+        line = unshare(CLONE_NEWPID) < 0 ? -1 : 0;
+        pid_t inner = line < 0 ? -1 : fork();
+        if (inner == 0)
+            line = inside_namespace(&env, &args);
+        if (inner <= 0)
+            _exit(write(ends[1], &line, sizeof(line)) != sizeof(line));
+        waitpid(inner, &status, 0);
+        _exit(!WIFEXITED(status) || WEXITSTATUS(status) != 0);
+    }
+    close(ends[1]);
+    assert_int_equal(waitpid(outer, &status, 0), outer);
+    ssize_t n = read(ends[0], &line, sizeof(line));
+    close(ends[0]);
+    topology_buckets_done(&buckets);
+    topology_done(&topology);
+    carnot_env_close(&env);
+    assert_int_equal(n, sizeof(line));
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    if (line < 0) {
+        print_message("skipped: may not make a pid namespace\n");
+        skip();
+    }
+    if (line > 0)
+        fail_msg("line %d, in another pid namespace", line);
+}
+
 static void needs(void **state)
 {
     struct carnot_err err = CARNOT_ERR_INIT;
@@ -251,9 +324,8 @@ static void needs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(on_files),
-        cmocka_unit_test(by_lists),
-        cmocka_unit_test(with_children),
+        cmocka_unit_test(on_files),      cmocka_unit_test(by_lists),
+        cmocka_unit_test(with_children), cmocka_unit_test(another_pid_namespace),
         cmocka_unit_test(needs),
     };
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "sources/bpf_ends.h"
 #include "sources/bpf_tables.h"
 
 #define N_BUCKETS 3
@@ -106,12 +107,12 @@ static void test_lowest_rows_first(void **state)
 
     end(&rig, 7);
     end(&rig, 3);
-    assert_int_equal(bpf_tables_closed(&rig.tables), 7);
-    assert_int_equal(bpf_tables_closed(&rig.tables), 7); /* until released */
+    assert_int_equal(bpf_tables_closed(&rig.tables, 0), 7);
+    assert_int_equal(bpf_tables_closed(&rig.tables, 0), 7); /* until released */
     bpf_tables_release(&rig.tables, 7);
-    assert_int_equal(bpf_tables_closed(&rig.tables), 3);
+    assert_int_equal(bpf_tables_closed(&rig.tables, 0), 3);
     bpf_tables_release(&rig.tables, 3);
-    assert_int_equal(bpf_tables_closed(&rig.tables), BPF_ROW_NONE);
+    assert_int_equal(bpf_tables_closed(&rig.tables, 0), BPF_ROW_NONE);
     assert_int_equal(bpf_tables_refill(&rig.tables, 0, NULL), 0);
     assert_int_equal(take(&rig), 3);
     assert_int_equal(take(&rig), 7);
@@ -200,11 +201,91 @@ static void test_nothing_leaks(void **state)
             taken[live[at]] = false;
             live[at] = live[--n_live];
         }
-        while ((row = bpf_tables_closed(&rig.tables)) != BPF_ROW_NONE)
+        while ((row = bpf_tables_closed(&rig.tables, 0)) != BPF_ROW_NONE)
             bpf_tables_release(&rig.tables, row);
         assert_int_equal(rig.tables.n_free + bpf_tables_waiting(&rig.tables) + n_live, ROWS);
     }
     assert_true(rig.control.closed_head > 10000);
+    rig_close(&rig);
+}
+
+/* ---- which closed row is the last of its process ---- */
+
+static uint32_t thread_of(struct rig *rig, uint32_t pid)
+{
+    uint32_t row = take(rig);
+
+    assert_int_not_equal(row, BPF_ROW_NONE);
+    bpf_tables_row(&rig->tables, row)->tgid = pid;
+    return row;
+}
+
+static void end_as(struct rig *rig, uint32_t row, uint32_t state)
+{
+    bpf_tables_row(&rig->tables, row)->state |= state;
+    end(rig, row);
+}
+
+/* All that wait are taken; a bit for each, in their order: was it the last of its process? */
+static unsigned take_ends(struct rig *rig, struct bpf_ends *ends)
+{
+    uint32_t n = bpf_ends_begin(ends, &rig->tables);
+    unsigned last = 0;
+
+    assert_in_range(n, 0, 31);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t row = bpf_tables_closed(&rig->tables, 0);
+        last |= (unsigned)bpf_ends_last(ends, bpf_tables_row(&rig->tables, row)) << i;
+        bpf_tables_release(&rig->tables, row);
+    }
+    assert_int_equal(bpf_tables_closed(&rig->tables, 0), BPF_ROW_NONE);
+    return last;
+}
+
+static void test_last_row_of_a_process(void **state)
+{
+    const uint32_t at_end = SWITCH_ROW_THREADED | SWITCH_ROW_PROCESS_ENDED;
+    struct bpf_ends ends = {0};
+    uint32_t a, b, c, other;
+    struct rig rig;
+
+    rig_open(&rig, 64, 64, 64);
+    assert_int_equal(bpf_tables_refill(&rig.tables, 0, NULL), 0);
+    assert_int_equal(take_ends(&rig, &ends), 0);
+
+    /* One thread, no more: by its own word. */
+    other = thread_of(&rig, 7);
+    end_as(&rig, thread_of(&rig, 5), SWITCH_ROW_PROCESS_ENDED);
+    assert_int_equal(take_ends(&rig, &ends), 1);
+
+    /* Three that see the end, taken together: the last of them. */
+    a = thread_of(&rig, 5);
+    b = thread_of(&rig, 5);
+    c = thread_of(&rig, 5);
+    end_as(&rig, b, at_end);
+    end_as(&rig, a, at_end);
+    end_as(&rig, c, at_end);
+    assert_int_equal(take_ends(&rig, &ends), 4);
+
+    /* One is still on its way out when the others are taken. */
+    a = thread_of(&rig, 5);
+    b = thread_of(&rig, 5);
+    end_as(&rig, a, at_end);
+    assert_int_equal(take_ends(&rig, &ends), 0);
+    end_as(&rig, b, at_end);
+    assert_int_equal(take_ends(&rig, &ends), 1);
+
+    /* A row left behind in another cgroup counts as well; one of another process does not. */
+    a = thread_of(&rig, 5);
+    b = thread_of(&rig, 5);
+    c = thread_of(&rig, 5);
+    end_as(&rig, a, SWITCH_ROW_THREADED); /* others live on */
+    bpf_tables_row(&rig.tables, c)->state |= SWITCH_ROW_MOVED;
+    end(&rig, c);
+    end_as(&rig, b, at_end);
+    end_as(&rig, other, SWITCH_ROW_PROCESS_ENDED);
+    assert_int_equal(take_ends(&rig, &ends), 4 + 8);
+    bpf_ends_done(&ends);
     rig_close(&rig);
 }
 
@@ -251,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_lowest_rows_first),          cmocka_unit_test(test_refill_follows_births),
         cmocka_unit_test(test_take_gives_what_came_since), cmocka_unit_test(test_nothing_leaks),
         cmocka_unit_test(test_mapped_only_as_far_as_used), cmocka_unit_test(test_bad_descriptor),
+        cmocka_unit_test(test_last_row_of_a_process),
     };
 
     return cmocka_run_group_tests_name("sources/bpf_tables", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "sources/cgroup.h"
+#include "sources/cgroup_internal.h" /* CGROUP_RESTING */
 #include "sources/cgroup_locate.h"
 #include "sources/cgroup_parse.h"
 
@@ -332,12 +333,13 @@ static void adds(void **state)
     assert_int_equal(cgroup_tree_get(tree, (uint32_t)deep)->parent, a);
     assert_int_equal(cgroup_tree_find_path(tree, "/a/b"), again);
     assert_int_equal(cgroup_tree_find(tree, id, false), CGROUP_NONE);
-    assert_int_equal(cgroup_tree_add(tree, id + 3, "/a/d"), b); /* index taken again, after release only */
+    int d = cgroup_tree_add(tree, id + 3, "/a/d");
+    assert_int_not_equal(d, b); /* who still holds b finds nothing for a while */
 
     /* Renamed (v1 can). */
-    assert_int_equal(cgroup_tree_add(tree, id + 3, "/a/e"), b);
+    assert_int_equal(cgroup_tree_add(tree, id + 3, "/a/e"), d);
     assert_int_equal(cgroup_tree_find_path(tree, "/a/d"), CGROUP_NONE);
-    assert_int_equal(cgroup_tree_find_path(tree, "/a/e"), b);
+    assert_int_equal(cgroup_tree_find_path(tree, "/a/e"), d);
 
     static const char *const wrong[] = {"", "a", "/a/", "//", "/a//b", "/a/../b", "/..", "/a/.", "/"};
     for (size_t i = 0; i < ELEMENTSOF(wrong); i++)
@@ -361,6 +363,168 @@ static void adds(void **state)
     assert_int_equal(cgroup_tree_find(tree, id + 77, true), CGROUP_NONE);
     scratch_mkdirs(&s, "cgroup/late");
     assert_int_not_equal(cgroup_tree_find(tree, inode(&s, "cgroup/late"), true), CGROUP_NONE);
+    cgroup_tree_close(tree);
+    scratch_done(&s);
+}
+
+static int add_numbered(struct cgroup_tree *tree, uint64_t id)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/n%" PRIu64, id);
+    return cgroup_tree_add(tree, id, path);
+}
+
+static void released_indexes_rest(void **state)
+{
+    struct cgroup_tree *tree;
+    struct scratch s;
+    uint64_t id = 1ULL << 40; /* no inode of the scratch directory */
+
+    scratch_init(&s);
+    scratch_write(&s, "cgroup/cgroup.controllers", "cpu\n");
+    tree = open_ok(&s, CGROUP_V2);
+    int kept = add_numbered(tree, id++), first = add_numbered(tree, id++);
+    cgroup_tree_mark_gone(tree, (uint32_t)first);
+    cgroup_tree_release(tree, (uint32_t)first);
+
+    /* As many more come and go before it is given out again, and no more indexes than that are in use. */
+    int other;
+    unsigned others = 0;
+    while ((other = add_numbered(tree, id++)) != first) {
+        assert_true(other > kept);
+        assert_null(cgroup_tree_get(tree, (uint32_t)first));
+        cgroup_tree_mark_gone(tree, (uint32_t)other);
+        cgroup_tree_release(tree, (uint32_t)other);
+        assert_true(++others <= CGROUP_RESTING);
+    }
+    assert_int_equal(others, CGROUP_RESTING);
+    assert_true(cgroup_tree_count(tree) <= CGROUP_RESTING + 3);
+    assert_true(add_numbered(tree, id++) > CGROUP_RESTING); /* those after the first still rest */
+
+    /* Where there is no other left, one that rests is better than none: the oldest. */
+    while (cgroup_tree_count(tree) < CGROUPS_MAX)
+        assert_true(add_numbered(tree, id++) > 0);
+    int r;
+    while ((r = add_numbered(tree, id++)) > 0)
+        ;
+    assert_int_equal(r, -E2BIG);
+    static const uint32_t released[] = {700, 500, 600};
+    for (size_t i = 0; i < ELEMENTSOF(released); i++) {
+        cgroup_tree_mark_gone(tree, released[i]);
+        cgroup_tree_release(tree, released[i]);
+    }
+    for (size_t i = 0; i < ELEMENTSOF(released); i++)
+        assert_int_equal(add_numbered(tree, id++), released[i]);
+    assert_int_equal(add_numbered(tree, id++), -E2BIG);
+    cgroup_tree_close(tree);
+    scratch_done(&s);
+}
+
+/* Renamed, and others made under the old names, between two scans. Enough of them that both orders of meeting old and
+ * new in a directory occur. */
+static void renamed_and_made_anew(void **state)
+{
+    enum { N = 20 };
+    struct cgroup_tree *tree;
+    uint32_t index[N], inner[N];
+    char path[64], to[64];
+    struct scratch s;
+
+    scratch_init(&s);
+    scratch_write(&s, "cgroup/cgroup.controllers", "cpu\n");
+    for (unsigned i = 0; i < N; i++) {
+        snprintf(path, sizeof(path), "cgroup/a%u/in", i);
+        scratch_mkdirs(&s, path);
+    }
+    tree = open_ok(&s, CGROUP_V2);
+    for (unsigned i = 0; i < N; i++) {
+        snprintf(path, sizeof(path), "/a%u/in", i);
+        inner[i] = cgroup_tree_find_path(tree, path);
+        index[i] = cgroup_tree_get(tree, inner[i])->parent;
+        snprintf(path, sizeof(path), "cgroup/a%u", i);
+        snprintf(to, sizeof(to), "cgroup/b%u", i);
+        assert_int_equal(rename(scratch_path(&s, path), scratch_path(&s, to)), 0);
+        snprintf(path, sizeof(path), "cgroup/a%u/in", i);
+        scratch_mkdirs(&s, path);
+    }
+    const char *held = cgroup_tree_get(tree, inner[0])->path; /* good until the scan */
+    assert_string_equal(held, "/a0/in");
+    assert_int_equal(cgroup_tree_scan(tree, NULL), 0);
+    assert_int_equal(cgroup_tree_count(tree), 1 + 4 * N);
+    for (unsigned i = 0; i < N; i++) {
+        snprintf(path, sizeof(path), "/b%u", i);
+        assert_string_equal(cgroup_tree_get(tree, index[i])->path, path);
+        assert_false(cgroup_tree_get(tree, index[i])->gone);
+        assert_int_equal(cgroup_tree_find_path(tree, path), index[i]);
+        snprintf(path, sizeof(path), "/b%u/in", i);
+        assert_string_equal(cgroup_tree_get(tree, inner[i])->path, path);
+        assert_int_equal(cgroup_tree_get(tree, inner[i])->parent, index[i]);
+        assert_int_equal(cgroup_tree_find_path(tree, path), inner[i]);
+
+        snprintf(path, sizeof(path), "/a%u/in", i);
+        uint32_t fresh = cgroup_tree_find_path(tree, path);
+        assert_int_not_equal(fresh, CGROUP_NONE);
+        assert_int_not_equal(fresh, inner[i]);
+        assert_string_equal(cgroup_tree_get(tree, fresh)->path, path);
+        snprintf(path, sizeof(path), "cgroup/a%u/in", i);
+        assert_int_equal(cgroup_tree_get(tree, fresh)->id, inode(&s, path));
+    }
+
+    /* Two change names with each other. */
+    uint32_t a0 = cgroup_tree_find_path(tree, "/a0"), b0 = index[0];
+    assert_int_equal(rename(scratch_path(&s, "cgroup/a0"), scratch_path(&s, "cgroup/x")), 0);
+    assert_int_equal(rename(scratch_path(&s, "cgroup/b0"), scratch_path(&s, "cgroup/a0")), 0);
+    assert_int_equal(rename(scratch_path(&s, "cgroup/x"), scratch_path(&s, "cgroup/b0")), 0);
+    assert_int_equal(cgroup_tree_scan(tree, NULL), 0);
+    assert_int_equal(cgroup_tree_find_path(tree, "/a0"), b0);
+    assert_int_equal(cgroup_tree_find_path(tree, "/b0"), a0);
+    assert_int_equal(cgroup_tree_count(tree), 1 + 4 * N);
+
+    /* One takes the name of one that was removed. */
+    scratch_remove(&s, "cgroup/b1");
+    assert_int_equal(rename(scratch_path(&s, "cgroup/a1"), scratch_path(&s, "cgroup/b1")), 0);
+    uint32_t a1 = cgroup_tree_find_path(tree, "/a1"), b1 = index[1];
+    assert_int_equal(cgroup_tree_scan(tree, NULL), 0);
+    assert_true(cgroup_tree_get(tree, b1)->gone);
+    assert_int_equal(cgroup_tree_find_path(tree, "/b1"), a1);
+    cgroup_tree_release(tree, b1);
+    assert_int_equal(cgroup_tree_find_path(tree, "/b1"), a1);
+    cgroup_tree_close(tree);
+    scratch_done(&s);
+}
+
+/* cpu.stat has what is wanted in its first line; read_usage must not rely on it. */
+static void usage_anywhere_in_the_file(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t usage_ns;
+    } files[] = {
+        {"usage_usec 18446744073709551\nuser_usec 1\nsystem_usec 2\nnr_periods 0\nnr_throttled 0\n",
+         18446744073709551000U},
+        {"usage_usec 7", 7000},
+        {"nr_periods 0\nnr_throttled 0\nthrottled_usec 12345\nusage_usec 123456789\nuser_usec 5\n", /* cut in the number
+                                                                                                     */
+         123456789000},
+        {"one_line_that_is_longer_than_what_is_read_at_first_and_means_nothing 1\nusage_usec 9\n", 9000},
+    };
+    struct cgroup_tree *tree;
+    struct scratch s;
+    uint64_t usage;
+
+    scratch_init(&s);
+    scratch_write(&s, "cgroup/cgroup.controllers", "cpu\n");
+    scratch_mkdirs(&s, "cgroup/a");
+    tree = open_ok(&s, CGROUP_V2);
+    uint32_t a = cgroup_tree_find_path(tree, "/a");
+    for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+        scratch_write(&s, "cgroup/a/cpu.stat", files[i].text);
+        assert_int_equal(cgroup_tree_read_usage(tree, a, 1, &usage, NULL), 0);
+        assert_int_equal(usage, files[i].usage_ns);
+    }
+    scratch_write(&s, "cgroup/a/cpu.stat", "");
+    assert_int_equal(cgroup_tree_read_usage(tree, a, 1, &usage, NULL), -EPROTO);
     cgroup_tree_close(tree);
     scratch_done(&s);
 }
@@ -456,6 +620,49 @@ static void kernel_round(const struct carnot_env *env, enum cgroup_hierarchy wan
     cgroup_tree_close(tree);
 }
 
+/* The kernel's own renames: v1 allows them. */
+static void kernel_v1_renames(void **state)
+{
+    struct cgroup_places places = {0};
+    struct cgroup_tree *tree = NULL;
+    struct carnot_env env;
+    char old[PATH_MAX], new[PATH_MAX + 8], name[64];
+
+    assert_int_equal(carnot_env_open(NULL, NULL, NULL, NULL, &env, NULL), 0);
+    assert_int_equal(cgroup_locate(&env, &places, NULL), 0);
+    snprintf(name, sizeof(name), "/carnot-rename-%d", (int)getpid());
+    if (places.v1.found)
+        assert_true(snprintf(old, sizeof(old), "%s/%s%s", env.cgroup.path, places.v1.dir, name) < (int)sizeof(old));
+    if (!places.v1.found || mkdir(old, 0755) < 0) {
+        print_message("skipped: %s\n", places.v1.found ? strerror(errno) : "no cgroup v1 cpuacct here");
+        cgroup_places_done(&places);
+        carnot_env_close(&env);
+        skip();
+    }
+    cgroup_places_done(&places);
+    snprintf(new, sizeof(new), "%s-new", old);
+    int r = cgroup_tree_open(&env, CGROUP_V1, &tree, NULL);
+    uint32_t index = r < 0 ? CGROUP_NONE : cgroup_tree_find_path(tree, name);
+    int renamed = rename(old, new) < 0 ? -errno : 0;
+    int made = mkdir(old, 0755) < 0 ? -errno : 0;
+    int scanned = r < 0 ? r : cgroup_tree_scan(tree, NULL);
+    uint64_t usage = 0;
+    int usage_r = r < 0 ? r : cgroup_tree_read_usage(tree, index, 1, &usage, NULL);
+    rmdir(old);
+    rmdir(new);
+    assert_int_equal(r, 0);
+    assert_int_equal(renamed, 0);
+    assert_int_equal(made, 0);
+    assert_int_equal(scanned, 0);
+    assert_int_equal(usage_r, 0);
+    assert_string_equal(strrchr(cgroup_tree_get(tree, index)->path, '/'), strrchr(new, '/'));
+    uint32_t fresh = cgroup_tree_find_path(tree, name);
+    assert_int_not_equal(fresh, CGROUP_NONE);
+    assert_int_not_equal(fresh, index);
+    cgroup_tree_close(tree);
+    carnot_env_close(&env);
+}
+
 static void kernel_v1(void **state)
 {
     struct carnot_env env;
@@ -485,7 +692,11 @@ int main(void)
         cmocka_unit_test(guesses_without_mountinfo),
         cmocka_unit_test(scans),
         cmocka_unit_test(adds),
+        cmocka_unit_test(released_indexes_rest),
+        cmocka_unit_test(renamed_and_made_anew),
+        cmocka_unit_test(usage_anywhere_in_the_file),
         cmocka_unit_test(limits),
+        cmocka_unit_test(kernel_v1_renames),
         cmocka_unit_test(kernel_v1),
         cmocka_unit_test(kernel_v2),
     };

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Recorded trees that lie beside the checkout, if at all: unpacked into a test's directory, never part of it. */
+#ifndef CARNOT_TESTS_SOURCES_RECORDED_H
+#define CARNOT_TESTS_SOURCES_RECORDED_H
+
+#include "scratch.h"
+
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+/* False when there is none: the test prints why and skips. */
+static inline bool recorded_unpack(const struct scratch *s, const char *archive)
+{
+    const char *root = getenv("CARNOT_SOURCE_ROOT"), *given = getenv("CARNOT_CEEMS_FIXTURES");
+    char path[PATH_MAX], into_dir[sizeof(s->dir)];
+    pid_t pid;
+    int status;
+
+    if (!root && !given)
+        return false;
+    assert_true(snprintf(path, sizeof(path), "%s%s/%s", given ? given : root, given ? "" : "/../shared/fixtures/ceems",
+                         archive) < (int)sizeof(path));
+    if (access(path, R_OK) < 0)
+        return false;
+    memcpy(into_dir, s->dir, sizeof(into_dir));
+    char tar[] = "tar", extract[] = "-xzf", into[] = "-C";
+    char *argv[] = {tar, extract, path, into, into_dir, NULL};
+    assert_int_equal(posix_spawnp(&pid, "tar", NULL, NULL, argv, environ), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    return true;
+}
+
+#define RECORDED_OR_SKIP(scratch, archive)                                                                             \
+    do {                                                                                                               \
+        if (!recorded_unpack(scratch, archive)) {                                                                      \
+            print_message("skipped: no recorded trees in ../shared/fixtures/ceems (or $CARNOT_CEEMS_FIXTURES)\n");     \
+            skip();                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+#endif
