@@ -94,7 +94,7 @@ static uint64_t idle_power_uw(const struct energy_domain *domain, uint64_t windo
 {
     uint64_t span_ns = energy_window_span_ns(domain);
 
-    if (domain->idle_uw == 0 || span_ns == 0 || window_ns == 0)
+    if (domain->idle_uw == 0 || domain->idle_uw == DOMAIN_ALL_IDLE || span_ns == 0 || window_ns == 0)
         return domain->idle_uw;
     return max_u64(1, muldiv_u64(domain->idle_uw, span_ns, window_ns));
 }

@@ -24,6 +24,9 @@ enum domain_kind {
 enum quality { QUALITY_MEASURED, QUALITY_DERIVED, QUALITY_MODELLED, QUALITY_DEFAULT };
 
 #define DOMAIN_NAME_MAX 48
+/* As idle power: whatever the domain uses is idle energy (memory modelled by its size). */
+#define DOMAIN_ALL_IDLE UINT64_MAX
+
 #define DOMAINS_MAX     128 /* 8 packages x 4 dies x 4 zones; more is a parser gone wrong */
 #define DOMAIN_PCI_MAX  16  /* "0000:c1:00.0" */
 

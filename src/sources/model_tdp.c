@@ -421,7 +421,7 @@ static int model_read(void *self, uint64_t now_mono_ns, struct reading *out, str
                                   .status = memory_status,
                                   .counter_uj = model->memory_energy.uj,
                                   .mono_ns = now_mono_ns,
-                                  .idle_uw = uw};
+                                  .idle_uw = DOMAIN_ALL_IDLE};
         n++;
     }
     model->last_ns = now_mono_ns;

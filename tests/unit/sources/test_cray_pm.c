@@ -158,7 +158,7 @@ static void names(void **state)
 
 static void put_node(uint64_t step)
 {
-    put_energy("energy", 1000 + 90 * step, 5000000 + step * 100000);
+    put_energy("energy", 2000 + 90 * step, 5000000 + step * 100000);
     put_energy("cpu_energy", 300 + 20 * step, 5000001 + step * 100000);
     put_energy("memory_energy", 100 + 5 * step, 5000002 + step * 100000);
     put_energy("accel0_energy", 200 + 25 * step, 5000003 + step * 100000);
@@ -185,12 +185,12 @@ static void a_node(void **state)
     domain_at(self, 4, "accel-2-cray");
     domain_at(self, 5, "accel-10-cray");
 
-    assert_int_equal(read_one(self, 10, 0, NULL).counter_uj, 1000000000);
+    assert_int_equal(read_one(self, 10, 0, NULL).counter_uj, 2000000000);
     assert_int_equal(readings[5].counter_uj, 210000000);
     assert_int_equal(read_one(self, 20, 0, NULL).status, -ENODATA); /* the same sample */
     put_node(1);
     assert_int_equal(read_one(self, 30, 0, NULL).status, 0);
-    assert_int_equal(readings[0].counter_uj, 1090000000);
+    assert_int_equal(readings[0].counter_uj, 2090000000);
     assert_int_equal(readings[4].status, 0); /* no joule more, but a new sample */
     assert_int_equal(readings[4].counter_uj, 220000000);
 
@@ -205,7 +205,7 @@ static void a_node(void **state)
     }
     assert_int_equal(domain_rest(copy, 6, 0, &rest), 0);
     assert_int_equal(rest.n_parts, 5);
-    assert_int_equal(domain_rest_uj(&rest, energy_uj[0], energy_uj, &excess_uj), 130000000);
+    assert_int_equal(domain_rest_uj(&rest, energy_uj[0], energy_uj, &excess_uj), 980000000);
     assert_int_equal(excess_uj, 0);
     assert_null(source_cray_pm.close(self));
 }
@@ -257,7 +257,7 @@ static void a_set_that_changes_while_read(void **state)
     put("freshness", "1\n");
     void *self = open_source();
     after_freshness = change_once;
-    assert_int_equal(read_one(self, 1, 0, NULL).counter_uj, 1090000000);
+    assert_int_equal(read_one(self, 1, 0, NULL).counter_uj, 2090000000);
     assert_int_equal(freshness_count, 4); /* read twice */
     assert_int_equal(readings[1].counter_uj, 320000000);
 
@@ -269,7 +269,7 @@ static void a_set_that_changes_while_read(void **state)
     assert_non_null(strstr(err.msg, "nothing is lost"));
     after_freshness = NULL;
     assert_int_equal(read_one(self, 3, 0, NULL).status, 0); /* nothing was lost */
-    assert_int_equal(readings[0].counter_uj, 1180000000);
+    assert_int_equal(readings[0].counter_uj, 2180000000);
     source_cray_pm.close(self);
 }
 
