@@ -143,9 +143,20 @@ static void check_powercap(struct doctor *doctor)
     set_remedy(f, true, "sudo modprobe intel_rapl_msr");
 }
 
+static const struct source_ops *of_group(const struct source_ops *const *sources, size_t n, const char *group)
+{
+    for (size_t i = 0; i < n && group; i++) {
+        if (strcmp(sources[i]->group, group) == 0)
+            return sources[i];
+    }
+    return NULL;
+}
+
 static void check_sources(struct doctor *doctor)
 {
     bool measured = false, any = false;
+    const struct source_ops *first[8]; /* of each group, the one that would be used; there are few groups */
+    size_t n_first = 0;
 
     for (size_t i = 0; i < source_registry_count && doctor->has_topology; i++) {
         const struct source_ops *ops = source_registry[i];
@@ -158,6 +169,14 @@ static void check_sources(struct doctor *doctor)
             doctor_find(doctor, ops->name, FINDING_UNUSED, "%s; used only for what no counter measures", ops->summary);
             continue;
         }
+        const struct source_ops *other = of_group(first, n_first, ops->group);
+        if (other || r == -ECANCELED) {
+            doctor_find(doctor, ops->name, FINDING_UNUSED, "%s%s%s", r >= 0 ? ops->summary : err.msg,
+                        other ? "; not needed: the same counters are read by " : "", other ? other->name : "");
+            continue;
+        }
+        if (r >= 0 && ops->group && n_first < ELEMENTSOF(first))
+            first[n_first++] = ops;
         f = doctor_find(doctor, ops->name, state_of(r), "%s", r >= 0 ? ops->summary : err.msg);
         any |= r >= 0;
         measured |= r >= 0 && !(ops->flags & SOURCE_MODEL);

@@ -71,6 +71,17 @@ static void open_source(struct energy *energy, const struct topology *topology, 
     }
 }
 
+/* The source in use that reads the same counters in another way, NULL when there is none. */
+static const struct energy_source *same_group(const struct energy *energy, const struct source_ops *ops)
+{
+    for (size_t i = 0; i < energy->n_sources && ops->group; i++) {
+        const struct energy_source *other = &energy->sources[i];
+        if (other->self && other->ops->group && strcmp(other->ops->group, ops->group) == 0)
+            return other;
+    }
+    return NULL;
+}
+
 static void mark_totals(struct energy *energy)
 {
     struct domain domains[DOMAINS_MAX];
@@ -100,6 +111,13 @@ int energy_open(const struct carnot_env *env, const struct topology *topology, c
         if ((only && only->count && !listed(only, source->ops->name)) || listed(off, source->ops->name)) {
             source->state = -ECANCELED;
             snprintf(source->message, sizeof source->message, "switched off");
+            continue;
+        }
+        const struct energy_source *other = same_group(&energy, source->ops);
+        if (other) {
+            source->state = -EALREADY;
+            snprintf(source->message, sizeof source->message, "not needed: %s reads the same counters",
+                     other->ops->name);
             continue;
         }
         open_source(&energy, topology, source);
@@ -208,6 +226,10 @@ static void take_reading(struct energy *energy, const struct energy_source *sour
         d->idle_uw = reading->idle_uw;
     enum delta_kind kind =
         delta_step(&d->delta, reading->counter_uj, reading->modulus_uj, d->domain.max_uw, reading->mono_ns, &delta_uj);
+    if (reading->gap && (kind == DELTA_FORWARD || kind == DELTA_WRAPPED)) {
+        d->delta.gaps++;
+        kind = DELTA_GAP;
+    }
     if ((kind == DELTA_FORWARD || kind == DELTA_WRAPPED) && d->last_reading_ns && reading->mono_ns > d->last_reading_ns)
         d->peak_uw = max_u64(d->peak_uw, muldiv_u64(delta_uj, NS_PER_SEC, reading->mono_ns - d->last_reading_ns));
     if (d->last_reading_ns == 0)

@@ -27,8 +27,8 @@ enum quality { QUALITY_MEASURED, QUALITY_DERIVED, QUALITY_MODELLED, QUALITY_DEFA
 /* As idle power: whatever the domain uses is idle energy (memory modelled by its size). */
 #define DOMAIN_ALL_IDLE UINT64_MAX
 
-#define DOMAINS_MAX     128 /* 8 packages x 4 dies x 4 zones; more is a parser gone wrong */
-#define DOMAIN_PCI_MAX  16  /* "0000:c1:00.0" */
+#define DOMAINS_MAX    128 /* 8 packages x 4 dies x 4 zones; more is a parser gone wrong */
+#define DOMAIN_PCI_MAX 16  /* "0000:c1:00.0" */
 
 struct domain {
     char name[DOMAIN_NAME_MAX]; /* unique in a machine: "package-0", "package-0-die-1", "dram-0", "core-0", "psys" */

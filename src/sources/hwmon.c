@@ -18,6 +18,7 @@
 
 struct hwmon {
     const struct fsroot *sys;
+    struct carnot_clock *clock;
     size_t n;
     struct domain domains[HWMON_SENSORS_MAX];
     struct power_integral integrals[HWMON_SENSORS_MAX];
@@ -121,6 +122,7 @@ static int hwmon_open(const struct source_args *args, void **ret_self, struct ca
     if (!hwmon)
         return carnot_err_set(err, ENOMEM, "out of memory for the power sensors");
     hwmon->sys = &args->env->sys;
+    hwmon->clock = args->env->clock;
     int n = find(args, hwmon, err);
     if (n < 0)
         return n;
@@ -147,7 +149,7 @@ static size_t hwmon_domains(const void *self, const struct domain **ret_domains)
     return hwmon->n;
 }
 
-/* Paths of sensors that came back elsewhere. Others keep theirs: what is readable is not touched. */
+/* Takes over where sensors are now. What describe() shows of them stays as it is: it may run on another thread. */
 static void look_again(struct hwmon *hwmon)
 {
     struct hwmon_left_out ignored;
@@ -156,7 +158,8 @@ static void look_again(struct hwmon *hwmon)
     for (size_t i = 0; i < hwmon->n; i++) {
         for (int k = 0; k < n; k++) {
             if (hwmon_sensor_is_same(&hwmon->sensors[i], &hwmon->scratch[k])) {
-                hwmon->sensors[i] = hwmon->scratch[k];
+                memcpy(hwmon->sensors[i].path, hwmon->scratch[k].path, sizeof(hwmon->sensors[i].path));
+                hwmon->sensors[i].number = hwmon->scratch[k].number;
                 break;
             }
         }
@@ -168,39 +171,37 @@ static bool is_gone(int status)
     return status == -ENOENT || status == -ENODEV || status == -ENXIO || status == -ENOTDIR;
 }
 
-static int read_sensor(struct hwmon *hwmon, size_t i, uint64_t now_ns, uint64_t *ret)
+/* Reads the file, and once more where its driver may have come back. */
+static int read_again(struct hwmon *hwmon, size_t i, uint64_t now_ns, uint64_t *ret)
 {
-    const struct hwmon_sensor *sensor = &hwmon->sensors[i];
-    uint64_t value;
-    int r = read_value(hwmon->sys, sensor, &value);
+    int r = read_value(hwmon->sys, &hwmon->sensors[i], ret);
 
-    if (is_gone(r) && now_ns >= hwmon->look_again_ns) {
-        look_again(hwmon);
-        hwmon->look_again_ns = now_ns + LOOK_AGAIN_NS;
-        r = read_value(hwmon->sys, sensor, &value);
-    }
-    if (r < 0)
+    if (!is_gone(r) || now_ns < hwmon->look_again_ns)
         return r;
-    if (!sensor->energy) {
-        power_integral_add(&hwmon->integrals[i], value, now_ns);
-        value = hwmon->integrals[i].uj;
-    }
-    *ret = value;
-    return 0;
+    look_again(hwmon);
+    hwmon->look_again_ns = now_ns + LOOK_AGAIN_NS;
+    return read_value(hwmon->sys, &hwmon->sensors[i], ret);
 }
 
 static int hwmon_read(void *self, uint64_t now_mono_ns, struct reading *out, struct carnot_err *err)
 {
     struct hwmon *hwmon = self;
+    uint64_t begin_ns = clock_now(hwmon->clock).mono_ns;
     bool explained = false;
 
     for (size_t i = 0; i < hwmon->n; i++) {
-        uint64_t counter_uj = 0;
-        int status = read_sensor(hwmon, i, now_mono_ns, &counter_uj);
+        uint64_t value = 0;
+        int status = read_again(hwmon, i, now_mono_ns, &value);
+        /* A sensor before this one may have taken a second: each has the time at which it answered. */
+        uint64_t answered_ns = now_mono_ns + (clock_now(hwmon->clock).mono_ns - begin_ns);
 
-        /* Drivers that still count in 32 bits inside widen it themselves: 64 bits in sysfs do not wrap. */
-        out[i] =
-            (struct reading){.domain = (uint32_t)i, .status = status, .counter_uj = counter_uj, .mono_ns = now_mono_ns};
+        if (status == 0 && !hwmon->sensors[i].energy) {
+            power_integral_add(&hwmon->integrals[i], value, answered_ns);
+            value = hwmon->integrals[i].uj;
+        }
+        /* 64 bits in sysfs: drivers of counters with fewer bits widen them. */
+        out[i] = (struct reading){
+            .domain = (uint32_t)i, .status = status, .counter_uj = status == 0 ? value : 0, .mono_ns = answered_ns};
         if (status < 0 && status != -ENODATA && !explained) {
             explain(hwmon->sys, &hwmon->sensors[i], status, err);
             explained = true;

@@ -10,6 +10,7 @@
 
 #include "sources/dl_api.h"
 #include "sources/nvml_abi.h"
+#include "sources/power_integral.h"
 #include "sources/registry.h"
 
 #define GPUS_MAX DOMAINS_MAX
@@ -31,7 +32,7 @@ struct gpu {
     /* changed by read() */
     struct nvml_device *handle; /* NULL: none so far */
     uint64_t retry_ns;
-    struct nvml_integral integral;
+    struct power_integral integral;
 };
 
 struct nvml {
@@ -139,27 +140,6 @@ static int explain(const struct nvml_api *api, int result, const char *what, str
     return carnot_err_set(err, status_of(result), "%s: %s%s", what, text, advice_of(result));
 }
 
-/* --- power over time -------------------------------------------------------------------------------------------- */
-
-int nvml_integrate(struct nvml_integral *integral, uint64_t power_mw, uint64_t now_ns)
-{
-    uint64_t duration_ns = now_ns > integral->last_ns ? now_ns - integral->last_ns : 0;
-    uint64_t both_mw = integral->last_mw + power_mw;
-    bool first = !integral->primed;
-    bool bridged = !first && duration_ns <= NVML_POWER_BRIDGE_MAX_NS;
-
-    integral->primed = true;
-    integral->last_mw = power_mw;
-    integral->last_ns = max_u64(integral->last_ns, now_ns);
-    if (!bridged)
-        return first ? 0 : -ENODATA;
-    /* Trapezium: (p0 + p1) / 2 over the time between. mW x ns is 10^-6 uJ. */
-    unsigned __int128 sum = (unsigned __int128)both_mw * duration_ns + integral->remainder;
-    integral->uj += (uint64_t)(sum / 2000000);
-    integral->remainder = (uint64_t)(sum % 2000000);
-    return 0;
-}
-
 /* --- opening ---------------------------------------------------------------------------------------------------- */
 
 static int load(const struct source_args *args, struct nvml_api *ret_api, struct carnot_err *err)
@@ -255,6 +235,7 @@ static void open_gpu(struct nvml *nvml, unsigned int i)
     struct gpu *gpu = &nvml->gpus[i];
     struct domain *domain = &nvml->domains[i];
 
+    power_integral_init(&gpu->integral, POWER_TRAPEZOID, NVML_POWER_BRIDGE_MAX_NS);
     gpu->refusal = nvml->api.handle(i, &gpu->handle);
     if (gpu->refusal == NVML_OK) {
         read_names(&nvml->api, gpu);
@@ -342,6 +323,12 @@ static int read_energy(const struct nvml *nvml, struct gpu *gpu, struct reading 
     return result;
 }
 
+/* After a gap the counter stands where it was: no reading, rather than one that says nothing was drawn. */
+static int gather(struct power_integral *integral, unsigned int power_mw, uint64_t now_ns)
+{
+    return power_integral_add(integral, power_mw * 1000ULL, now_ns) == POWER_GAP ? -ENODATA : 0;
+}
+
 static int read_power(const struct nvml *nvml, struct gpu *gpu, struct reading *reading)
 {
     unsigned int power_mw = 0;
@@ -350,7 +337,7 @@ static int read_power(const struct nvml *nvml, struct gpu *gpu, struct reading *
     reading->mono_ns = clock_now(nvml->clock).mono_ns;
     reading->status = status_of(result);
     if (result == NVML_OK)
-        reading->status = nvml_integrate(&gpu->integral, power_mw, reading->mono_ns);
+        reading->status = gather(&gpu->integral, power_mw, reading->mono_ns);
     reading->counter_uj = gpu->integral.uj;
     return result;
 }
@@ -392,7 +379,7 @@ static void nvml_reset(void *self, uint64_t now_mono_ns)
     struct nvml *nvml = self;
 
     for (unsigned int i = 0; i < nvml->n; i++)
-        nvml->gpus[i].integral.primed = false;
+        power_integral_reset(&nvml->gpus[i].integral);
 }
 
 /* --- telling ---------------------------------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@ static const char *const virtues[] = {
 
 struct rapl_settings rapl_default_settings = {.mode = RAPL_AUTO};
 
-const struct carnot_option rapl_options[] = {
+const struct carnot_option rapl_options[RAPL_OPTIONS] = {
     {.name = "rapl.mode",
      .type = OPTION_ENUM,
      .offset = offsetof(struct rapl_settings, mode),
@@ -33,8 +33,6 @@ const struct carnot_option rapl_options[] = {
              "them is left out."},
 };
 
-const size_t rapl_options_count = ELEMENTSOF(rapl_options);
-
 int rapl_mode_check(enum rapl_mode way, const struct rapl_settings *settings, struct carnot_err *err)
 {
     int mode = settings ? settings->mode : RAPL_AUTO;
@@ -49,8 +47,8 @@ void rapl_mode_describe(enum rapl_mode way, const struct rapl_settings *settings
     int mode = settings ? settings->mode : RAPL_AUTO;
 
     buf_printf(out, "read by %s; %s\n", virtues[way],
-               mode == RAPL_AUTO ? "rapl.mode is auto: the first of perf, sysfs and msr that works" :
-                                   "asked for by rapl.mode");
+               mode == RAPL_AUTO ? "rapl.mode is auto: the first of perf, sysfs and msr that works"
+                                 : "asked for by rapl.mode");
 }
 
 struct domain rapl_domain(enum domain_kind kind, int package, int die, const char *source)

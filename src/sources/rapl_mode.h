@@ -29,8 +29,8 @@ struct rapl_settings {
 
 /* Of all three sources; the option table is listed by the first of them alone. */
 extern struct rapl_settings rapl_default_settings;
-extern const struct carnot_option rapl_options[];
-extern const size_t rapl_options_count;
+#define RAPL_OPTIONS 2
+extern const struct carnot_option rapl_options[RAPL_OPTIONS];
 
 /* 0 when the mode allows this way, else -ECANCELED and the sentence. `settings` may be NULL: auto. */
 int rapl_mode_check(enum rapl_mode way, const struct rapl_settings *settings, struct carnot_err *err);

@@ -1,49 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RAPL through the PMUs "power" and "power_core": one counting event per package (or core) and kind, on the CPU that
  * the PMU's cpumask names. The kernel extends the hardware's 32 bits to 64; it can miss a turn only when nobody reads
- * for half of one, so reading must not pause (READ_AT_LEAST_NS). Keeps one sum per event, so that an event that has to
- * be opened again (its CPU went away) goes on where the old one ended.
+ * for half of one, so reading must not pause (rapl_perf_event.c). An event that has to be opened again (its CPU went
+ * away) goes on where the old one ended.
  *
  * A read of an event on another CPU interrupts that one (some 17 us). Readers pinned to each package would save that on
  * machines with several; at ten reads a second it is below 0.1 % of one CPU for two packages, so reads are simple. */
-#include "sources/rapl_perf.h"
+#include "sources/rapl_perf_event.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sys/syscall.h>
 
 #include "sources/rapl_cpu_units.h"
 #include "sources/rapl_mode.h"
 #include "sources/rapl_pmu.h"
 #include "sources/registry.h"
 
-/* The kernel takes differences of the 32-bit counter as signed numbers: half a turn at most between two looks at it.
- * Half a turn of the smallest unit (2^-16 J) is 32768 J, which 1.09 kW draws in this time. The kernel's own timer is
- * made for 200 W. */
-#define READ_AT_LEAST_NS (30 * NS_PER_SEC)
-
 /* How often the cpumask is looked at: a few microseconds each. A CPU that goes takes its event with it, so this bounds
  * what such a change costs when the kernel does not move the event by itself. */
 #define MASK_INTERVAL_NS (1 * NS_PER_SEC)
 
-/* Two reads this far apart see different enabled times unless the event is dead. */
-#define ALIVE_NS NS_PER_MS
-
 enum { PMU_POWER, PMU_CORE, PMUS };
 static const char *const pmu_names[PMUS] = {"power", "power_core"};
 
-/* One event. */
+/* One event and where it stands. */
 struct part {
-    uint32_t domain, pmu, cpu;
-    uint64_t config;
-    int core; /* core_id in its package and die, -1: not of a single core */
-    int package, die;
-    int fd;
-    bool primed;         /* last and enabled_ns are of this descriptor */
-    uint64_t last;       /* count at the last good read */
-    uint64_t sum;        /* counts since open, over all descriptors, modulo 2^64 */
-    uint64_t enabled_ns; /* at the last good read */
-    uint64_t read_ns;    /* when that was; 0: never, or before a suspend */
+    uint32_t domain, pmu;
+    int package, die, core; /* die -1: the package as a whole; core -1: not of a single core */
+    struct rapl_perf_event event;
 };
 
 struct perf_domain {
@@ -71,37 +55,6 @@ struct perf {
     size_t n_parts, max_parts;
 };
 
-static int kernel_open(void *ctx, const struct perf_event_attr *attr, uint32_t cpu)
-{
-    struct perf_event_attr copy = *attr; /* the kernel writes its own size into it when it does not like ours */
-    long fd = syscall(SYS_perf_event_open, &copy, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
-
-    return fd < 0 ? -errno : (int)fd;
-}
-
-static int kernel_read(void *ctx, int fd, struct rapl_perf_value *ret_value)
-{
-    uint64_t values[2];
-    ssize_t n;
-
-    do
-        n = read(fd, values, sizeof(values));
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return -errno;
-    if (n != sizeof(values))
-        return -ESTALE;
-    *ret_value = (struct rapl_perf_value){values[0], values[1]};
-    return 0;
-}
-
-static void kernel_close(void *ctx, int fd)
-{
-    close(fd);
-}
-
-const struct rapl_perf_io rapl_perf_kernel = {.open = kernel_open, .read = kernel_read, .close = kernel_close};
-
 static int explain(const struct perf *perf, const struct part *part, int code, struct carnot_err *err)
 {
     const char *pmu = pmu_names[part->pmu];
@@ -120,90 +73,9 @@ static int explain(const struct perf *perf, const struct part *part, int code, s
         return carnot_err_set(err, code,
                               "CPU %" PRIu32 ", which answers for the PMU \"%s\", is offline; its events are opened "
                               "again when the cpumask names another",
-                              part->cpu, pmu);
+                              part->event.cpu, pmu);
     return carnot_err_errno(err, code, "cannot count event 0x%" PRIx64 " of the PMU \"%s\" on CPU %" PRIu32,
-                            part->config, pmu, part->cpu);
-}
-
-/* ---- one event ---- */
-
-static int open_part(const struct perf *perf, struct part *part)
-{
-    struct perf_event_attr attr = {.type = perf->pmus[part->pmu].type,
-                                   .size = sizeof(attr),
-                                   .config = part->config,
-                                   .read_format = PERF_FORMAT_TOTAL_TIME_ENABLED};
-    int fd = perf->io.open(perf->io.ctx, &attr, part->cpu);
-
-    if (fd < 0)
-        return fd;
-    part->fd = fd;
-    part->last = 0; /* a new event counts from 0 */
-    part->enabled_ns = 0;
-    part->primed = true;
-    return 0;
-}
-
-static void close_part(const struct perf *perf, struct part *part)
-{
-    if (part->fd >= 0)
-        perf->io.close(perf->io.ctx, part->fd);
-    part->fd = -1;
-}
-
-static bool is_dead(int r)
-{
-    return r == -ESTALE || r == -ENODEV || r == -ENXIO || r == -EBADF;
-}
-
-/* Adds what came since the last read. A count that went back is a turn that the kernel missed: that part is unknown. */
-static void add_count(struct part *part, uint64_t count, bool *gap)
-{
-    uint64_t difference = count - part->last;
-
-    if (part->primed && difference >> 63)
-        *gap = true;
-    else if (part->primed)
-        part->sum += difference;
-    part->last = count;
-    part->primed = true;
-}
-
-/* Takes the last count of the old event, if it still tells one, and begins a new one. What was drawn in between is
- * missing, however short that was. */
-static int reopen_part(const struct perf *perf, struct part *part, bool *gap)
-{
-    struct rapl_perf_value value;
-    int old = part->fd;
-
-    if (old >= 0 && perf->io.read(perf->io.ctx, old, &value) == 0)
-        add_count(part, value.count, gap);
-    close_part(perf, part);
-    *gap = true;
-    return open_part(perf, part);
-}
-
-static int read_part(const struct perf *perf, struct part *part, uint64_t now_ns, bool *gap)
-{
-    struct rapl_perf_value value = {0};
-    int r = part->fd >= 0 ? perf->io.read(perf->io.ctx, part->fd, &value) : -ESTALE;
-    bool stands = r == 0 && part->read_ns && value.enabled_ns == part->enabled_ns && now_ns >= part->read_ns + ALIVE_NS;
-
-    if (r < 0 && !is_dead(r))
-        return r; /* this time only: the count goes on in the kernel */
-    if (r < 0 || stands) {
-        r = reopen_part(perf, part, gap);
-        if (r == 0)
-            r = perf->io.read(perf->io.ctx, part->fd, &value);
-        if (r < 0)
-            return r;
-    }
-    if (part->read_ns && now_ns - part->read_ns > READ_AT_LEAST_NS)
-        *gap = true;
-    add_count(part, value.count, gap);
-    part->enabled_ns = value.enabled_ns;
-    part->read_ns = now_ns;
-    return 0;
+                            part->event.config, pmu, part->event.cpu);
 }
 
 /* ---- CPUs that come and go ---- */
@@ -250,14 +122,13 @@ static struct part *add_part(struct perf *perf, uint32_t domain, uint32_t pmu, u
 
     if (perf->n_parts == perf->max_parts)
         return NULL;
-    perf->parts[perf->n_parts] = (struct part){.domain = domain,
-                                               .pmu = pmu,
-                                               .cpu = cpu,
-                                               .config = config,
-                                               .core = -1,
-                                               .package = place->package,
-                                               .die = perf->domains[domain].die,
-                                               .fd = -1};
+    perf->parts[perf->n_parts] =
+        (struct part){.domain = domain,
+                      .pmu = pmu,
+                      .core = -1,
+                      .package = place->package,
+                      .die = perf->domains[domain].die,
+                      .event = {.type = perf->pmus[pmu].type, .cpu = cpu, .config = config, .fd = -1}};
     return &perf->parts[perf->n_parts++];
 }
 
@@ -305,13 +176,14 @@ static void follow_masks(struct perf *perf, uint64_t now_ns)
         add_new_cores(perf);
     for (size_t i = 0; i < perf->n_parts; i++) {
         struct part *part = &perf->parts[i];
-        if (rapl_pmu_has_cpu(&perf->pmus[part->pmu], part->cpu))
+        if (rapl_pmu_has_cpu(&perf->pmus[part->pmu], part->event.cpu))
             continue;
         int64_t cpu = find_reader(perf, part);
         if (cpu < 0)
             continue; /* nobody is left there, or the topology does not know yet: it may come back */
-        part->cpu = (uint32_t)cpu;
-        reopen_part(perf, part, &perf->states[part->domain].gap); /* should it fail, the next read tries again */
+        part->event.cpu = (uint32_t)cpu;
+        rapl_perf_event_reopen(&perf->io, &part->event,
+                               &perf->states[part->domain].gap); /* should it fail, the next read tries again */
     }
 }
 
@@ -320,8 +192,7 @@ static void follow_masks(struct perf *perf, uint64_t now_ns)
 /* A core that is offline draws nothing; its sum stays. */
 static bool core_is_away(const struct perf *perf, const struct part *part, int r)
 {
-    return part->core >= 0 && (r == -ENODEV || r == -ENXIO || r == -ESTALE) &&
-           !rapl_pmu_has_cpu(&perf->pmus[part->pmu], part->cpu);
+    return part->core >= 0 && rapl_perf_event_is_dead(r) && !rapl_pmu_has_cpu(&perf->pmus[part->pmu], part->event.cpu);
 }
 
 static bool is_due(const struct perf_domain *state, uint64_t now_ns)
@@ -343,11 +214,11 @@ static int perf_read(void *self, uint64_t now_mono_ns, struct reading *out, stru
 
         if (!is_due(state, now_mono_ns))
             continue;
-        int r = read_part(perf, part, now_mono_ns, &state->gap);
-        sums[part->domain] += part->sum;
+        int r = rapl_perf_event_read(&perf->io, &part->event, now_mono_ns, &state->gap);
+        sums[part->domain] += part->event.sum;
         if (r == 0 || core_is_away(perf, part, r))
             continue;
-        if (is_dead(r))
+        if (rapl_perf_event_is_dead(r))
             r = -ENODEV;
         status[part->domain] = r;
         if (!explained)
@@ -378,10 +249,8 @@ static void perf_reset(void *self, uint64_t now_mono_ns)
 {
     struct perf *perf = self;
 
-    for (size_t i = 0; i < perf->n_parts; i++) {
-        perf->parts[i].primed = false;
-        perf->parts[i].read_ns = 0;
-    }
+    for (size_t i = 0; i < perf->n_parts; i++)
+        rapl_perf_event_reset(&perf->parts[i].event);
     for (size_t i = 0; i < perf->n; i++) {
         perf->states[i].gap = false; /* whoever resets counts that himself */
         perf->states[i].next_ns = 0;
@@ -420,7 +289,7 @@ static int64_t add_domain(struct perf *perf, struct domain domain, uint32_t shif
 static void drop_domain(struct perf *perf, size_t first_part, size_t n_domains)
 {
     while (perf->n_parts > first_part)
-        close_part(perf, &perf->parts[--perf->n_parts]);
+        rapl_perf_event_close(&perf->io, &perf->parts[--perf->n_parts].event);
     perf->n = n_domains;
 }
 
@@ -432,15 +301,15 @@ static int open_power_event(struct perf *perf, uint32_t cpu, const struct rapl_p
     bool whole = event->kind == DOMAIN_PSYS;
     int die = !whole && package_has_dies(perf, place->package) ? place->die : -1;
     size_t n_domains = perf->n, n_parts = perf->n_parts;
-    int64_t domain = add_domain(
-        perf, rapl_domain(event->kind, whole ? -1 : place->package, die, source_rapl_perf.name), event->shift);
+    int64_t domain = add_domain(perf, rapl_domain(event->kind, whole ? -1 : place->package, die, source_rapl_perf.name),
+                                event->shift);
 
     if (domain < 0)
         return carnot_err_set(err, E2BIG, "more than %d energy domains; please report the machine", DOMAINS_MAX);
     struct part *part = add_part(perf, (uint32_t)domain, PMU_POWER, cpu, event->config);
     if (!part)
         return carnot_err_set(err, E2BIG, "more energy events than the %zu expected", perf->max_parts);
-    int r = open_part(perf, part);
+    int r = rapl_perf_event_open(&perf->io, &part->event);
     if (r < 0) {
         explain(perf, part, r, err);
         drop_domain(perf, n_parts, n_domains);
@@ -462,7 +331,7 @@ static int open_cores(struct perf *perf, int package, struct carnot_err *err)
             find_core(perf, &t->cpus[cpu]))
             continue;
         struct part *part = add_core(perf, (uint32_t)domain, cpu, event->config);
-        r = part ? open_part(perf, part) : -E2BIG;
+        r = part ? rapl_perf_event_open(&perf->io, &part->event) : -E2BIG;
         if (r < 0 && part)
             explain(perf, part, r, err);
     }
@@ -511,7 +380,7 @@ static void *perf_close(void *self)
     struct perf *perf = self;
 
     for (size_t i = 0; perf && i < perf->n_parts; i++)
-        close_part(perf, &perf->parts[i]);
+        rapl_perf_event_close(&perf->io, &perf->parts[i].event);
     if (perf)
         free(perf->parts);
     free(perf);
@@ -590,7 +459,7 @@ static void perf_describe(const void *self, struct buf *out)
             if (perf->parts[k].domain != i)
                 continue;
             pmu = perf->parts[k].pmu;
-            cpu = n == 0 ? perf->parts[k].cpu : cpu;
+            cpu = n == 0 ? perf->parts[k].event.cpu : cpu;
             n++;
         }
         buf_printf(out, "%s: PMU %s, unit 2^-%" PRIu32 " J, ", perf->domains[i].name, pmu_names[pmu],
@@ -610,7 +479,7 @@ const struct source_ops source_rapl_perf = {
     .flags = SOURCE_ON_BY_DEFAULT,
     .group = RAPL_GROUP,
     .options = rapl_options,
-    .n_options = 2,
+    .n_options = RAPL_OPTIONS,
     .settings = &rapl_default_settings,
     .min_interval_ns = NS_PER_MS, /* the hardware updates its counters about once a millisecond */
     .probe = perf_probe,

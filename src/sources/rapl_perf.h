@@ -13,7 +13,7 @@ struct rapl_perf_value {
 };
 
 struct rapl_perf_io {
-    int (*open)(void *ctx, const struct perf_event_attr *attr, uint32_t cpu);    /* descriptor or -errno */
+    int (*open)(void *ctx, const struct perf_event_attr *attr, uint32_t cpu); /* descriptor or -errno */
     int (*read)(void *ctx, int fd, struct rapl_perf_value *ret_value); /* 0; -ESTALE: the event is in error state */
     void (*close)(void *ctx, int fd);
     void *ctx;

@@ -9,7 +9,7 @@
 #include "model/domain.h"
 #include "model/topology.h"
 
-#define RAPL_PMU_EVENTS_MAX 8           /* pkg, cores, gpu, ram, psys, core */
+#define RAPL_PMU_EVENTS_MAX 8 /* pkg, cores, gpu, ram, psys, core */
 #define RAPL_PMU_MASK_WORDS (CPUS_MAX / 64)
 #define RAPL_PMU_MASK_TEXT  4097 /* sysfs gives at most a page */
 

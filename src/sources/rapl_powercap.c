@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "sources/rapl_mode.h"
 #include "sources/rapl_zones.h"
 #include "sources/registry.h"
 
@@ -27,6 +28,7 @@ struct zone_reader {
 
 struct rapl {
     const struct fsroot *sys;
+    struct rapl_settings settings;
     size_t n;
     struct rapl_zone zones[DOMAINS_MAX];
     struct domain domains[DOMAINS_MAX];
@@ -113,8 +115,11 @@ static int find(const struct source_args *args, struct rapl_zone *zones, struct 
 
 static int rapl_probe(const struct source_args *args, struct carnot_err *err)
 {
-    _cleanup_free_ struct rapl_zone *zones = calloc(DOMAINS_MAX, sizeof(*zones));
+    int allowed = rapl_mode_check(RAPL_SYSFS, args->settings, err);
+    if (allowed < 0)
+        return allowed;
 
+    _cleanup_free_ struct rapl_zone *zones = calloc(DOMAINS_MAX, sizeof(*zones));
     if (!zones)
         return carnot_err_set(err, ENOMEM, "out of memory while looking for energy counters");
     int n = find(args, zones, err);
@@ -156,6 +161,7 @@ static int rapl_open(const struct source_args *args, void **ret_self, struct car
     if (!rapl)
         return carnot_err_set(err, ENOMEM, "out of memory for the energy counters");
     rapl->sys = &args->env->sys;
+    rapl->settings = args->settings ? *(const struct rapl_settings *)args->settings : rapl_default_settings;
     int n = find(args, rapl->zones, err);
     if (n < 0) {
         rapl_close(rapl);
@@ -284,6 +290,7 @@ static void rapl_describe(const void *self, struct buf *out)
 {
     const struct rapl *rapl = self;
 
+    rapl_mode_describe(RAPL_SYSFS, &rapl->settings, out);
     for (size_t i = 0; i < rapl->n; i++) {
         const struct domain *domain = &rapl->domains[i];
         const struct zone_reader *reader = &rapl->readers[i];
@@ -311,6 +318,8 @@ const struct source_ops source_rapl_powercap = {
     .name = "rapl_powercap",
     .summary = "RAPL energy counters of processor and memory (/sys/class/powercap)",
     .flags = SOURCE_ON_BY_DEFAULT,
+    .group = RAPL_GROUP,
+    .settings = &rapl_default_settings,
     .min_interval_ns = NS_PER_MS, /* the hardware updates its counters about once a millisecond */
     .probe = rapl_probe,
     .open = rapl_open,

@@ -3,7 +3,9 @@
 #include "sources/registry.h"
 
 const struct source_ops *const source_registry[] = {
+    &source_rapl_perf,
     &source_rapl_powercap,
+    &source_rapl_msr,
     &source_nvml,
     &source_cray_pm,
     &source_hwmon,

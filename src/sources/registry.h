@@ -5,7 +5,9 @@
 
 #include "sources/source.h"
 
+extern const struct source_ops source_rapl_perf;
 extern const struct source_ops source_rapl_powercap;
+extern const struct source_ops source_rapl_msr;
 extern const struct source_ops source_nvml;
 extern const struct source_ops source_cray_pm;
 extern const struct source_ops source_hwmon;

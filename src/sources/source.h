@@ -26,8 +26,11 @@ struct reading {
     uint64_t modulus_uj; /* value at which counter_uj goes back to 0; 0: it does not wrap or the range is unknown */
     uint64_t mono_ns;    /* when it was read */
     uint64_t idle_uw;    /* idle power of the domain if the source knows better now than at open, else 0 */
+    bool gap; /* energy since the last good reading is missing from the counter, which went on without a jump: what the
+               * difference tells is a lower bound, counted as a gap */
 };
 
+/* env and topology live until close; the topology is brought up to date in place (topology_refresh). */
 struct source_args {
     const struct carnot_env *env;
     const struct topology *topology;
@@ -38,6 +41,8 @@ struct source_ops {
     const char *name;    /* "rapl_powercap": flag --collector.rapl_powercap, label, man section */
     const char *summary; /* one line for doctor and help */
     unsigned flags;
+    const char *group;   /* sources of one group are ways to the same counters: the first that opens is used, the others
+                          * are not; NULL: none */
     const struct carnot_option *options; /* table into `settings`; NULL when none */
     size_t n_options;
     void *settings;           /* default settings object the option table points into (static, filled once at start) */

@@ -114,7 +114,8 @@ def test_two_to_one(reader):
     hierarchy = sorted(cgroup_mounts())[-1]
     groups = [Cgroup(hierarchy, f"carnot-duty{i}") for i in (2, 1)]
     try:
-        with Agent("--cgroup.hierarchy", hierarchy, "--activity.reader", reader) as agent:
+        # A linear model: then a CPU second costs the same in every window, whatever else this machine does meanwhile.
+        with Agent("--cgroup.hierarchy", hierarchy, "--activity.reader", reader, "--model.gamma", "1") as agent:
             loops = [subprocess.Popen([sys.executable, "-c", SPIN, str(duty), str(duty * 12)], preexec_fn=group.enter)
                      for group, duty in zip(groups, (0.6, 0.3))]
             for loop in loops:

@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-/* False when there is none: the test prints why and skips. */
-static inline bool recorded_unpack(const struct scratch *s, const char *archive)
+/* Unpacks the directory `member`. False when there is no archive: the test prints why and skips. */
+static inline bool recorded_unpack(const struct scratch *s, const char *archive, const char *member)
 {
     const char *root = getenv("CARNOT_SOURCE_ROOT"), *given = getenv("CARNOT_CEEMS_FIXTURES");
-    char path[PATH_MAX], into_dir[sizeof(s->dir)];
+    char path[PATH_MAX], into_dir[sizeof(s->dir)], wanted[64];
     pid_t pid;
     int status;
 
@@ -24,17 +24,18 @@ static inline bool recorded_unpack(const struct scratch *s, const char *archive)
     if (access(path, R_OK) < 0)
         return false;
     memcpy(into_dir, s->dir, sizeof(into_dir));
+    assert_true(snprintf(wanted, sizeof(wanted), "%s", member) < (int)sizeof(wanted));
     char tar[] = "tar", extract[] = "-xzf", into[] = "-C";
-    char *argv[] = {tar, extract, path, into, into_dir, NULL};
+    char *argv[] = {tar, extract, path, into, into_dir, wanted, NULL};
     assert_int_equal(posix_spawnp(&pid, "tar", NULL, NULL, argv, environ), 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     return true;
 }
 
-#define RECORDED_OR_SKIP(scratch, archive)                                                                             \
+#define RECORDED_OR_SKIP(scratch, archive, member)                                                                     \
     do {                                                                                                               \
-        if (!recorded_unpack(scratch, archive)) {                                                                      \
+        if (!recorded_unpack(scratch, archive, member)) {                                                              \
             print_message("skipped: no recorded trees in ../shared/fixtures/ceems (or $CARNOT_CEEMS_FIXTURES)\n");     \
             skip();                                                                                                    \
         }                                                                                                              \

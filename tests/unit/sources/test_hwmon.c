@@ -16,12 +16,14 @@ static struct reading readings[DOMAINS_MAX];
 
 /* What the next reads of a device give instead of their contents, 0: the contents. */
 static int read_error;
+static uint64_t read_takes_ns;
 
 ssize_t __real_fd_read_start(int fd, char *buf, size_t size);
 ssize_t __wrap_fd_read_start(int fd, char *buf, size_t size);
 
 ssize_t __wrap_fd_read_start(int fd, char *buf, size_t size)
 {
+    fake_clock_advance(&s.clock, read_takes_ns);
     return read_error ? read_error : __real_fd_read_start(fd, buf, size);
 }
 
@@ -30,6 +32,7 @@ static int setup(void **state)
     scratch_init(&s);
     args = (struct source_args){.env = &s.env};
     read_error = 0;
+    read_takes_ns = 0;
     return 0;
 }
 
@@ -129,17 +132,18 @@ static void assert_total(const void *self, const char *expected)
 {
     struct domain copy[HWMON_SENSORS_MAX];
     const struct domain *domains;
-    char got[512] = "";
+    struct buf got;
     size_t n = source_hwmon.domains(self, &domains);
 
     memcpy(copy, domains, n * sizeof(*copy));
     domains_mark_total(copy, n);
+    buf_init(&got, 4096);
     for (size_t i = 0; i < n; i++) {
-        size_t len = strlen(got);
         if (copy[i].in_total)
-            snprintf(got + len, sizeof(got) - len, "%s%s", len ? " " : "", copy[i].name);
+            buf_printf(&got, "%s%s", got.len ? " " : "", copy[i].name);
     }
-    assert_string_equal(got, expected);
+    assert_string_equal(buf_str(&got), expected);
+    buf_done(&got);
 }
 
 static void put_meter(unsigned number, const char *oem_info, const char *power)
@@ -334,6 +338,23 @@ static void powers_are_integrated(void **state)
     source_hwmon.close(self);
 }
 
+static void slow_sensors_have_their_own_time(void **state)
+{
+    put("class/hwmon/hwmon0", "name", "board\n");
+    put("class/hwmon/hwmon0", "power1_average", "100000000\n");
+    put("class/hwmon/hwmon0", "power2_average", "100000000\n");
+    void *self = open_source();
+    read_takes_ns = 500 * NS_PER_MS;
+    assert_int_equal(source_hwmon.read(self, 10 * NS_PER_SEC, readings, NULL), 2);
+    assert_int_equal(readings[0].mono_ns, 10 * NS_PER_SEC + 500 * NS_PER_MS);
+    assert_int_equal(readings[1].mono_ns, 11 * NS_PER_SEC);
+    read_takes_ns = 250 * NS_PER_MS;
+    assert_int_equal(source_hwmon.read(self, 12 * NS_PER_SEC, readings, NULL), 2);
+    assert_int_equal(readings[0].counter_uj, 175000000); /* 1.75 s between its two answers */
+    assert_int_equal(readings[1].counter_uj, 150000000);
+    source_hwmon.close(self);
+}
+
 static void values(void **state)
 {
     static const struct {
@@ -498,7 +519,7 @@ static void more_than_there_is_room_for(void **state)
 /* The same chip as other tools saw it: the joules and watts that they printed. */
 static void recorded_chip(void **state)
 {
-    RECORDED_OR_SKIP(&s, "sys.tar.gz");
+    RECORDED_OR_SKIP(&s, "sys.tar.gz", "sys/class/hwmon");
     void *self = open_source();
     assert_int_equal(count(self), 4);
     assert_domain(self, "socket-energy1-hwmon", DOMAIN_OTHER, -1, QUALITY_MEASURED);
@@ -530,6 +551,7 @@ int main(void)
         TEST(cards),
         TEST(several_unknown_chips_of_one_name),
         TEST(powers_are_integrated),
+        TEST(slow_sensors_have_their_own_time),
         TEST(values),
         TEST(errors_of_a_device),
         TEST(a_driver_that_is_reloaded),

@@ -373,9 +373,8 @@ static void description(void **state)
 
 static void registered(void **state)
 {
-    assert_int_equal(source_registry_count, 2);
-    assert_ptr_equal(source_registry[0], &source_rapl_powercap);
-    assert_ptr_equal(source_registry[1], &source_model_tdp);
+    assert_true(source_registry_count >= 2);
+    assert_ptr_equal(source_registry[source_registry_count - 1], &source_model_tdp); /* what measures comes first */
     for (size_t i = 0; i < source_registry_count; i++) {
         assert_non_null(source_registry[i]->probe);
         assert_non_null(source_registry[i]->open);
