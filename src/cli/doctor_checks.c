@@ -255,7 +255,7 @@ static void check_rights(struct doctor *doctor)
     }
     if (fsroot_read_line(&doctor->env->proc, "sys/kernel/perf_event_paranoid", paranoid, sizeof(paranoid), NULL) > 0)
         doctor_find(doctor, "perf_event_paranoid", FINDING_UNUSED,
-                    "is %s; any value will do, carnot opens no perf event", paranoid);
+                    "is %s; it matters for rapl_perf alone, which without CAP_PERFMON needs 0 or less", paranoid);
 }
 
 /* ---- agent, intensity ---- */

@@ -59,7 +59,7 @@ static void put_domains(const struct view *view, struct flow *flow, struct buf *
         return;
     }
     buf_puts(piece, "node ");
-    human_power(piece, (double)power_uw(view->total_window_uj, view->window_ns));
+    human_power(piece, (double)view_node_power_uw(view));
     flow_take(flow, piece);
     for (size_t i = 0; i < view->n_domains; i++) {
         const struct view_domain *d = &view->domains[i];
@@ -70,7 +70,7 @@ static void put_domains(const struct view *view, struct flow *flow, struct buf *
         buf_puts(piece, d->in_total ? "" : "(");
         buf_puts(piece, d->name);
         buf_putc(piece, ' ');
-        human_power(piece, (double)power_uw(d->window_uj, view->window_ns));
+        human_power(piece, (double)power_uw(d->window_uj, d->span_ns));
         if (d->status != 0)
             buf_puts(piece, ", no reading");
         buf_puts(piece, d->in_total ? "" : ")");

@@ -5,6 +5,8 @@
  * lenient about keys: unknown ones are ignored, so that a newer agent still speaks to an older command. */
 #include "cli/view.h"
 
+#include "model/quantity.h"
+
 #include <errno.h>
 #include <jansson.h>
 
@@ -150,6 +152,11 @@ static int parse_domain(struct view *view, const json_t *domain, struct view_dom
     has = get_u64(domain, "energy_uj", &d->energy_uj);
     if (has < 0 || get_u64(domain, "window_uj", &d->window_uj) < 0 || get_u64(domain, "peak_uw", &d->peak_uw) < 0)
         return -EPROTO;
+    int has_span = get_u64(domain, "span_ns", &d->span_ns);
+    if (has_span < 0)
+        return -EPROTO;
+    if (has_span == 0)
+        d->span_ns = view->window_ns;
     d->has_energy = has > 0;
     return parse_entities(domain, d);
 }
@@ -477,4 +484,14 @@ void view_sources(const struct view *view, struct buf *out)
         buf_puts(out, d->source);
         first = false;
     }
+}
+
+uint64_t view_node_power_uw(const struct view *view)
+{
+    uint64_t sum_uw = 0;
+
+    for (size_t i = 0; i < view->n_domains; i++)
+        if (view->domains[i].in_total && view->domains[i].has_energy)
+            sum_uw = saturating_add(sum_uw, power_uw(view->domains[i].window_uj, view->domains[i].span_ns));
+    return sum_uw;
 }

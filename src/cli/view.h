@@ -22,6 +22,7 @@ struct view_domain {
     bool in_total;
     bool has_energy; /* false in the view "own": a node total tells what others do */
     uint64_t energy_uj, window_uj, peak_uw;
+    uint64_t span_ns; /* that window_uj covers; the window where the answer does not say */
     uint64_t entity_uj[ENTITIES], entity_window_uj[ENTITIES];
 };
 
@@ -75,6 +76,9 @@ int view_set_intensity(struct view *view, uint64_t mg_kwh, const char *zone, con
 
 /* The number in an answer to session.begin. */
 int view_parse_session_begin(const char *text, size_t len, uint32_t *ret_session, struct carnot_err *err);
+
+/* Mean power of the node: each domain of the total over the time that its reading covers. */
+uint64_t view_node_power_uw(const struct view *view);
 
 /* The worst quality of the domains that make up the node (all domains where none is marked). QUALITY_DEFAULT if none.
  */

@@ -33,10 +33,10 @@ struct field {
     unsigned decimals;
 };
 
-/* A source that comes back after failing brings the energy of all the time it was away: then over that time. */
-static uint64_t domain_power_uw(const struct writer *w, const struct batch_domain *domain)
+/* Over the time that the readings cover, which for a slow or a failing source is not the window. */
+static uint64_t domain_power_uw(const struct batch_domain *domain)
 {
-    return power_uw(domain->window_uj, domain->span_ns > 2 * w->window_ns ? domain->span_ns : w->window_ns);
+    return power_uw(domain->window_uj, domain->span_ns);
 }
 
 static uint64_t node_power_uw(const struct writer *w)
@@ -45,7 +45,7 @@ static uint64_t node_power_uw(const struct writer *w)
 
     for (size_t i = 0; i < w->batch->n_domains; i++)
         if (w->batch->domains[i].domain.in_total)
-            sum_uw += domain_power_uw(w, &w->batch->domains[i]);
+            sum_uw += domain_power_uw(&w->batch->domains[i]);
     return sum_uw;
 }
 
@@ -116,15 +116,19 @@ static void write_domains(struct writer *w)
 {
     const struct batch_domain *domains = w->batch->domains;
 
+    /* No reading is no row: 0 J or 0 W would be a figure that nobody measured. */
     exposition_family(&w->x, &domain_energy);
     for (size_t i = 0; i < w->n_domains; i++)
-        domain_row(w, &domains[i].domain, domains[i].energy_uj);
+        if (domains[i].status == 0 || domains[i].energy_uj)
+            domain_row(w, &domains[i].domain, domains[i].energy_uj);
     exposition_family(&w->x, &domain_power);
     for (size_t i = 0; i < w->n_domains; i++)
-        domain_row(w, &domains[i].domain, domain_power_uw(w, &domains[i]));
+        if (domains[i].span_ns)
+            domain_row(w, &domains[i].domain, domain_power_uw(&domains[i]));
     exposition_family(&w->x, &domain_peak);
     for (size_t i = 0; i < w->n_domains; i++)
-        domain_row(w, &domains[i].domain, domains[i].peak_uw);
+        if (domains[i].span_ns)
+            domain_row(w, &domains[i].domain, domains[i].peak_uw);
 
     exposition_family(&w->x, &domain_events);
     for (size_t i = 0; i < w->n_domains; i++) {

@@ -88,6 +88,7 @@ static void write_domain_energy(struct json_out *json, const struct batch_domain
 {
     json_out_kv_u64(json, "energy_uj", domain->energy_uj);
     json_out_kv_u64(json, "window_uj", domain->window_uj);
+    json_out_kv_u64(json, "span_ns", domain->span_ns);
     json_out_kv_u64(json, "peak_uw", domain->peak_uw);
     json_out_key(json, "entities");
     json_out_object(json);

@@ -386,8 +386,8 @@ static void nvml_reset(void *self, uint64_t now_mono_ns)
 
 static const char *const way_texts[] = {
     [WAY_ENERGY] = "energy counter of the GPU, in mJ",
-    [WAY_POWER] = "no energy counter: its power integrated over time; the sensor sees about 25 % of the time on A100 "
-                  "and H100 (arXiv 2312.02741), loads that change quickly are misjudged",
+    [WAY_POWER] = ("no energy counter: its power integrated over time; the sensor sees about 25 % of the time on A100 "
+                   "and H100 (arXiv 2312.02741), loads that change quickly are misjudged"),
     [WAY_NONE] = "gives neither energy nor power: no readings",
 };
 

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 
 /* Sums are kept in halves of uW * ns, since the trapezoid divides by two: 2e9 of them make a microjoule. */
-#define HALVES_PER_UJ ((uint64_t)2 * NS_PER_SEC)
+#define HALVES_PER_UJ 2000000000ULL
 
 void power_integral_init(struct power_integral *integral, enum power_rule rule, uint64_t max_gap_ns)
 {

@@ -320,7 +320,7 @@ static int read_units(struct msr *msr, struct rapl_msr_place *place, struct carn
     if (r < 0)
         return explain(msr, place->cpu, r, err);
     r = rapl_msr_read(&msr->cpus, place, msr->amd ? amd_registers[0].reg : intel_registers[0].reg, &counter);
-    if (r == -EIO || (r == 0 && unit == 0 && counter == 0))
+    if (r == -EIO || (r == 0 && unit == 0 && (uint32_t)counter == 0))
         return carnot_err_set(err, ENODEV, "the energy registers hold nothing%s",
                               t->hypervisor ? ": as usual in a virtual machine" : "");
     if (r < 0)

@@ -127,7 +127,7 @@ static struct part *add_part(struct perf *perf, uint32_t domain, uint32_t pmu, u
                       .pmu = pmu,
                       .core = -1,
                       .package = place->package,
-                      .die = perf->domains[domain].die,
+                      .die = -1,
                       .event = {.type = perf->pmus[pmu].type, .cpu = cpu, .config = config, .fd = -1}};
     return &perf->parts[perf->n_parts++];
 }
@@ -299,16 +299,18 @@ static int open_power_event(struct perf *perf, uint32_t cpu, const struct rapl_p
 {
     const struct topology_cpu *place = &perf->topology->cpus[cpu];
     bool whole = event->kind == DOMAIN_PSYS;
-    int die = !whole && package_has_dies(perf, place->package) ? place->die : -1;
+    int die = package_has_dies(perf, place->package) ? place->die : -1;
     size_t n_domains = perf->n, n_parts = perf->n_parts;
-    int64_t domain = add_domain(perf, rapl_domain(event->kind, whole ? -1 : place->package, die, source_rapl_perf.name),
-                                event->shift);
+    int64_t domain =
+        add_domain(perf, rapl_domain(event->kind, whole ? -1 : place->package, whole ? -1 : die, source_rapl_perf.name),
+                   event->shift);
 
     if (domain < 0)
         return carnot_err_set(err, E2BIG, "more than %d energy domains; please report the machine", DOMAINS_MAX);
     struct part *part = add_part(perf, (uint32_t)domain, PMU_POWER, cpu, event->config);
     if (!part)
         return carnot_err_set(err, E2BIG, "more energy events than the %zu expected", perf->max_parts);
+    part->die = die;
     int r = rapl_perf_event_open(&perf->io, &part->event);
     if (r < 0) {
         explain(perf, part, r, err);

@@ -11,6 +11,11 @@
 /* "bus/event_source/devices/power_core/events/energy-cores.scale" and room. */
 #define PMU_PATH_MAX 96
 
+/* 2^64 counts must fit 64 bits of microjoules; and half of them be more than anybody draws between two reads (2^-40 J:
+ * 8 MJ), since a larger step counts as one back. Every kernel so far says 32. */
+#define SHIFT_MIN 20
+#define SHIFT_MAX 40
+
 /* perf's 8 bits of event number (format/event: config:0-7) */
 #define EVENT_MAX 0xff
 
@@ -56,7 +61,7 @@ int rapl_pmu_parse_scale(struct text text, uint32_t *ret_shift)
     if (r < 0)
         return r;
     /* A power of two is 0.5 * 2^exponent, exactly: decimal 2^-n has few enough digits to be read to the last bit. */
-    if (!(scale > 0) || frexp(scale, &exponent) != 0.5 || exponent > 1 - 20 || exponent < 1 - 63)
+    if (!(scale > 0) || frexp(scale, &exponent) != 0.5 || exponent > 1 - SHIFT_MIN || exponent < 1 - SHIFT_MAX)
         return -ERANGE;
     *ret_shift = (uint32_t)(1 - exponent);
     return 0;

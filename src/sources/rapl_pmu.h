@@ -16,7 +16,7 @@
 struct rapl_pmu_event {
     enum domain_kind kind;
     uint64_t config;
-    uint32_t shift; /* one count is 2^-shift J; 20..63, so that the 64-bit counter's modulus fits in microjoules */
+    uint32_t shift; /* one count is 2^-shift J; 20..40 */
 };
 
 struct rapl_pmu {
@@ -43,7 +43,7 @@ static inline bool rapl_pmu_has_cpu(const struct rapl_pmu *pmu, uint32_t cpu)
 /* "event=0x02" */
 int rapl_pmu_parse_event(struct text text, uint64_t *ret_config);
 
-/* "2.3283064365386962890625e-10" is 32. -ERANGE for what is no power of two between 2^-20 and 2^-63. */
+/* "2.3283064365386962890625e-10" is 32. -ERANGE for what is no power of two between 2^-20 and 2^-40. */
 int rapl_pmu_parse_scale(struct text text, uint32_t *ret_shift);
 
 #endif

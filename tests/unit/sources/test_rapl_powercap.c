@@ -365,7 +365,9 @@ static void description(void **state)
     void *self = open_source();
     buf_init(&out, 4096);
     source_rapl_powercap.describe(self, &out);
-    assert_string_equal(buf_str(&out), "package-0: intel-rapl:0, wraps at 262143.328911 J, at most 752 W believed\n"
+    assert_string_equal(buf_str(&out), "read by powercap, microjoules as the kernel rounds them; rapl.mode is auto: "
+                                       "the first of perf, sysfs and msr that works\n"
+                                       "package-0: intel-rapl:0, wraps at 262143.328911 J, at most 752 W believed\n"
                                        "psys: intel-rapl:1, range not readable: a wrap is counted as a reset\n");
     buf_done(&out);
     source_rapl_powercap.close(self);
