@@ -32,13 +32,13 @@ asan ubsan: deps
 	@meson setup build-asan --reconfigure -Db_sanitize=address,undefined -Db_lundef=false >/dev/null 2>&1 || \
 	 meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
 	@ninja -C build-asan --quiet
-	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 tools/run-tests build-asan
+	@ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 tools/run-tests build-asan
 
 tsan: deps
 	@meson setup build-tsan --reconfigure -Db_sanitize=thread -Db_lundef=false >/dev/null 2>&1 || \
 	 meson setup build-tsan -Db_sanitize=thread -Db_lundef=false >/dev/null
 	@ninja -C build-tsan --quiet
-	@TSAN_OPTIONS=halt_on_error=1 tools/run-tests build-tsan
+	@TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1 tools/run-tests build-tsan
 
 fuzz: deps
 	@tools/run-fuzz build-fuzz $(FUZZ_SECONDS)

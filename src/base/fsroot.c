@@ -128,8 +128,7 @@ int fsroot_openat(const struct fsroot *root, const char *path, int flags, struct
     return fd;
 }
 
-/* Reads up to size bytes from the start. Returns the count, less than size only at the end of the file. */
-static ssize_t read_some(int fd, char *buf, size_t size)
+ssize_t fd_read_front(int fd, char *buf, size_t size)
 {
     size_t len = 0;
 
@@ -152,7 +151,7 @@ ssize_t fd_read_start(int fd, char *buf, size_t size)
         return -EINVAL;
 
     /* A file that fills the buffer to its last byte has no room for the NUL, hence does not fit. */
-    ssize_t n = read_some(fd, buf, size);
+    ssize_t n = fd_read_front(fd, buf, size);
     if (n < 0)
         return n;
     if ((size_t)n == size)
@@ -206,7 +205,7 @@ ssize_t fsroot_read_line(const struct fsroot *root, const char *path, char *buf,
     if (fd < 0)
         return fd;
 
-    ssize_t n = read_some(fd, buf, size);
+    ssize_t n = fd_read_front(fd, buf, size);
     if (n < 0)
         return carnot_err_errno(err, (int)n, "cannot read %s/%s", root->path, path);
 

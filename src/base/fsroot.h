@@ -44,6 +44,10 @@ int fsroot_openat(const struct fsroot *root, const char *path, int flags, struct
  * into size - 1. */
 ssize_t fsroot_read(const struct fsroot *root, const char *path, char *buf, size_t size, struct carnot_err *err);
 
+/* Up to size bytes from the start, no NUL; what follows them is left. Returns the count, less than size only at the end
+ * of the file. */
+ssize_t fd_read_front(int fd, char *buf, size_t size);
+
 /* As fsroot_read from the start of an open descriptor (pread at 0): sysfs and procfs files give fresh contents. */
 ssize_t fd_read_start(int fd, char *buf, size_t size);
 

@@ -283,7 +283,7 @@ static int examine(const struct cli_verb *verb, const struct doctor_settings *se
     buf_init(&out, CLI_OUTPUT_MAX);
     doctor_check_all(&doctor);
     if (settings->duration_ns > 0) {
-        r = run_self_test(common, settings->duration_ns, &test, &err);
+        run_self_test(common, settings->duration_ns, &test, &err);
         if (test.done)
             judge(&doctor, &test);
         else

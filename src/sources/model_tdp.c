@@ -195,29 +195,10 @@ static void make_domains(struct model *model, uint64_t memory_bytes)
         };
 }
 
-/* Reads from the start as much as fits: of /proc/stat only the first lines are wanted, and what follows them ("intr")
- * may be long. */
-static ssize_t read_front(int fd, char *text, size_t size)
-{
-    size_t len = 0;
-
-    while (len < size) {
-        ssize_t n = pread(fd, text + len, size - len, (off_t)len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        len += (size_t)n;
-    }
-    return (ssize_t)len;
-}
-
 static int read_memory(struct model *model, uint64_t *ret_used, uint64_t *ret_total)
 {
     char text[MEMINFO_MAX];
-    ssize_t n = read_front(model->meminfo_fd, text, sizeof(text));
+    ssize_t n = fd_read_front(model->meminfo_fd, text, sizeof(text));
 
     if (n < 0)
         return (int)n;
@@ -324,7 +305,7 @@ static void add_ticks(struct model *model, uint32_t cpu)
 static int read_ticks(struct model *model)
 {
     uint32_t n_cpus = model->topology->n_cpus;
-    ssize_t n = read_front(model->stat_fd, model->stat_text, model->stat_size);
+    ssize_t n = fd_read_front(model->stat_fd, model->stat_text, model->stat_size);
     struct text rest = {model->stat_text, n > 0 ? (size_t)n : 0};
     struct proc_stat_cpu cpu;
     size_t seen = 0;

@@ -109,7 +109,7 @@ static void add_count(struct core *core, struct rapl_unit unit, uint64_t modulus
     if (core->primed && !core->away && rapl_unit_uj(unit, difference) <= 2 * most_uj + CORE_SLACK_UJ)
         core->sum += difference;
     else
-        *gap |= core->primed;
+        *gap |= core->primed || core->away;
     if (core->primed && most_uj >= modulus_uj)
         *gap = true; /* time enough for another turn */
     core->last = count;
@@ -152,13 +152,15 @@ static uint64_t online_hash(const struct topology *t)
     return hash;
 }
 
-/* Online cores of packages whose cores are counted, SMT siblings once. Those that are new join with nothing. */
+/* Online cores of packages whose cores are counted, SMT siblings once. Those that are new join with nothing; and when
+ * CPUs came or went, a core may have been here and gone again before its counter was read. */
 static void find_cores(struct msr *msr, bool first_time)
 {
     const struct topology *t = msr->topology;
 
     msr->online_seen = online_hash(t);
     for (size_t i = 0; i < msr->n; i++) {
+        msr->states[i].gap |= msr->states[i].of_cores && !first_time;
         for (uint32_t cpu = 0; cpu < t->n_cpus && msr->states[i].of_cores; cpu++) {
             const struct topology_cpu *c = &t->cpus[cpu];
             if (!rapl_msr_may_ask(&msr->cpus, cpu) || c->package != msr->domains[i].package || find_core(msr, c) ||
@@ -166,7 +168,6 @@ static void find_cores(struct msr *msr, bool first_time)
                 continue;
             msr->cores[msr->n_cores++] = (struct core){
                 .domain = (uint32_t)i, .place = {.package = c->package, .die = c->die, .core = c->core, .cpu = cpu}};
-            msr->states[i].gap |= !first_time;
         }
     }
 }

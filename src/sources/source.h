@@ -41,8 +41,8 @@ struct source_ops {
     const char *name;    /* "rapl_powercap": flag --collector.rapl_powercap, label, man section */
     const char *summary; /* one line for doctor and help */
     unsigned flags;
-    const char *group;   /* sources of one group are ways to the same counters: the first that opens is used, the others
-                          * are not; NULL: none */
+    const char *group; /* sources of one group are ways to the same counters: the first that opens is used, the others
+                        * are not; NULL: none */
     const struct carnot_option *options; /* table into `settings`; NULL when none */
     size_t n_options;
     void *settings;           /* default settings object the option table points into (static, filled once at start) */

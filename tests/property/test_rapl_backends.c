@@ -27,7 +27,8 @@
 #define POWER_MAX_UW   (2000ULL * 1000000) /* what no domain here exceeds; cores stay below RAPL_CORE_MAX_UW */
 #define QUIET_NS       (10 * NS_PER_SEC)   /* shorter than any gap */
 #define DISTURBED      4                   /* readings after an event in which a flag may come */
-#define FLAG_LATEST    3                   /* readings in which a loss must be flagged */
+#define DISTURBED_NS   (1200 * NS_PER_MS)  /* the cpumask is looked at once a second */
+#define FLAG_LATEST    3                   /* readings, 1 ms apart or more, in which a loss must be flagged */
 
 static uint64_t rng_state;
 
@@ -142,18 +143,20 @@ struct oracle {
     struct rapl_unit unit;
     struct fake_counter *counters[FAKE_COUNTERS];
     size_t n;
-    uint64_t counted;      /* true counts up to the last good reading */
-    unsigned __int128 run; /* true counts in the run without a flag */
-    uint64_t run_uj;       /* energy given in it */
-    uint64_t last_ns;      /* of the last good reading */
-    unsigned resets;       /* since then */
-    unsigned disturbed;    /* readings in which a flag may come */
-    unsigned unflagged;    /* readings since a loss */
-    bool lost;             /* something was not counted, and not flagged yet */
+    uint64_t looks[FAKE_COUNTERS]; /* at each core, when it came */
+    uint64_t counted;              /* true counts up to the last good reading */
+    unsigned __int128 run;         /* true counts in the run without a flag */
+    uint64_t run_uj;               /* energy given in it */
+    uint64_t last_ns;              /* of the last good reading */
+    unsigned resets;               /* since then */
+    unsigned disturbed;            /* readings in which a flag may come */
+    unsigned unflagged;            /* readings since a loss */
+    bool unseen;                   /* a core came and went without being noticed */
+    bool lost;                     /* something was not counted, and not flagged yet */
 };
 
 struct totals {
-    uint64_t sequences, readings, flagged, failed, ambiguous, wraps, resets, moves;
+    uint64_t sequences, readings, flagged, failed, ambiguous, wraps, resets, moves, unseen;
 };
 
 struct run {
@@ -168,7 +171,7 @@ struct run {
     struct oracle oracles[DOMAINS_MAX];
     size_t n;
     struct reading readings[DOMAINS_MAX];
-    char mask[64];
+    uint64_t disturbed_ns; /* until when a change of CPUs may show */
 };
 
 static int fail(const struct run *run, size_t domain, const char *what, uint64_t given_uj, uint64_t true_uj)
@@ -213,7 +216,8 @@ static int check(struct run *run, size_t i, const struct reading *reading, struc
         totals->failed++;
         return o->disturbed ? 0 : fail(run, i, "a failure that nothing caused", 0, 0);
     }
-    bool again = o->delta.primed && reading->mono_ns == o->last_ns; /* cores, between two of their reads */
+    bool again = domains[i].kind == DOMAIN_CORE && o->delta.primed &&
+                 reading->mono_ns == o->last_ns; /* cores, between two of their reads */
     enum delta_kind kind =
         delta_step(&o->delta, reading->counter_uj, reading->modulus_uj, max_uw, reading->mono_ns, &given_uj);
     if (again)
@@ -238,6 +242,8 @@ static int check(struct run *run, size_t i, const struct reading *reading, struc
         flagged = true; /* a new run begins: what came of the reset was looked at */
     } else if (given_uj > true_uj + 1) {
         return fail(run, i, "invented", given_uj, true_uj);
+    } else if (o->unseen) {
+        flagged = true;
     } else if (!flagged && !o->lost && !is_exact(o->run_uj, o->run, o->unit)) {
         return fail(run, i, "lost without a flag", o->run_uj, rapl_unit_uj(o->unit, (uint64_t)o->run));
     } else if (flagged && !first && !o->disturbed && duration_ns <= QUIET_NS) {
@@ -245,7 +251,7 @@ static int check(struct run *run, size_t i, const struct reading *reading, struc
     } else if (kind == DELTA_ABSURD || kind == DELTA_RESET) {
         return fail(run, i, "refused what was true", given_uj, true_uj);
     }
-    if (o->lost && !flagged && ++o->unflagged > FLAG_LATEST)
+    if (o->lost && !flagged && duration_ns >= NS_PER_MS && ++o->unflagged > FLAG_LATEST)
         return fail(run, i, "a loss was never flagged", given_uj, true_uj);
     if (flagged) {
         o->run = 0;
@@ -256,7 +262,8 @@ static int check(struct run *run, size_t i, const struct reading *reading, struc
     o->counted = true_counts(o);
     o->last_ns = reading->mono_ns;
     o->resets = 0;
-    o->disturbed -= o->disturbed > 0;
+    o->unseen = false;
+    o->disturbed -= o->disturbed > 0 && run->m.now_ns > run->disturbed_ns;
     return 0;
 }
 
@@ -275,6 +282,7 @@ static int sample(struct run *run, struct totals *totals)
 
 static void disturb(struct run *run)
 {
+    run->disturbed_ns = run->m.now_ns + DISTURBED_NS;
     for (size_t i = 0; i < run->n; i++)
         run->oracles[i].disturbed = DISTURBED;
 }
@@ -298,7 +306,8 @@ static void advance(struct run *run, uint64_t ns)
     for (size_t i = 0; i < run->n; i++) {
         struct oracle *o = &run->oracles[i];
         for (size_t k = 0; k < o->n; k++) {
-            uint64_t limit_uw = o->n > 1 ? min_u64(RAPL_CORE_MAX_UW, POWER_MAX_UW / o->n) : POWER_MAX_UW;
+            uint64_t limit_uw =
+                min_u64(o->counters[k]->core >= 0 ? RAPL_CORE_MAX_UW : POWER_MAX_UW, POWER_MAX_UW / o->n);
             uint64_t uj = energy_of_power_uj(one_in(8) ? limit_uw : below(limit_uw), ns);
             if (place_is_online(run, o->counters[k]))
                 o->counters[k]->true_count += (uint64_t)(((unsigned __int128)uj << o->unit.shift) / o->unit.numerator);
@@ -435,11 +444,12 @@ static void reset_a_counter(struct run *run, struct totals *totals)
     if (run->is_perf) { /* the kernel took a turn of more than a half for a step back */
         for (int i = 0; i < FAKE_FDS; i++) {
             struct fake_event *event = &run->m.events[i];
-            if (event->used && event->counter == counter && !event->dead)
-                event->base = counter->true_count + (uint64_t)(((unsigned __int128)back_uj << o->unit.shift) / 1000000);
+            if (!event->used || event->counter != counter || event->dead)
+                continue;
+            event->base += (uint64_t)(((unsigned __int128)back_uj << o->unit.shift) / 1000000);
+            o->lost = true;
+            o->unflagged = 0;
         }
-        o->lost = true;
-        o->unflagged = 0;
     } else {
         counter->bias = -counter->true_count; /* the register holds 0 */
         o->resets++;
@@ -472,6 +482,28 @@ static void move_events(struct run *run, uint32_t from)
     }
 }
 
+/* Cores that come are missed until they are looked at; one that goes again before that was never seen by anybody. */
+static void note_cores(struct run *run, uint32_t cpu, bool online, struct totals *totals)
+{
+    for (size_t i = 0; i < run->n; i++) {
+        struct oracle *o = &run->oracles[i];
+        for (size_t c = 0; c < o->n; c++) {
+            const struct fake_counter *counter = o->counters[c];
+            const struct topology_cpu *of = &run->m.cpus[cpu];
+            if (counter->core != of->core || counter->die != of->die || counter->package != of->package)
+                continue;
+            bool others = place_is_online(run, counter); /* without this CPU */
+            if (online && !others) {
+                o->looks[c] = counter->looks;
+                o->lost |= run->is_perf;
+            } else if (!online && !others && o->looks[c] == counter->looks) {
+                o->unseen = true;
+                totals->unseen++;
+            }
+        }
+    }
+}
+
 /* What a dead event does not count is lost to its domain. */
 static void note_losses(struct run *run)
 {
@@ -494,11 +526,16 @@ static int plug(struct run *run, struct totals *totals)
         return 0;
     if (!online && one_in(2))
         move_events(run, cpu);
+    if (online)
+        note_cores(run, cpu, true, totals);
     fake_set_online(&run->m, cpu, online);
+    if (!online)
+        note_cores(run, cpu, false, totals);
     note_losses(run);
     disturb(run);
     totals->moves++;
-    if (!run->is_perf && !one_in(4)) /* sometimes the topology is late */
+    /* Sometimes the topology is late. It is not when a CPU comes: one that came and went unseen is unseen. */
+    if (!run->is_perf && (online || !one_in(4)))
         fake_topology_follow(&run->m);
     return run->is_perf ? write_masks(run) : 0;
 }
@@ -579,6 +616,7 @@ static int run_sequence(struct totals *totals)
     int r;
 
     run.n = 0;
+    run.disturbed_ns = 0;
     build(&run);
     r = open_source(&run);
     if (r < 0) {
@@ -623,9 +661,10 @@ int main(void)
         carnot_env_close(&envs[i]);
     remove_tree(AT_FDCWD, tree_dir);
     printf("%" PRIu64 " sequences, %" PRIu64 " readings: flagged %" PRIu64 ", failed %" PRIu64 ", wraps %" PRIu64
-           "; resets %" PRIu64 ", of which %" PRIu64 " looked like energy; CPUs that came or went %" PRIu64 "\n",
+           "; resets %" PRIu64 ", of which %" PRIu64 " looked like energy; CPUs that came or went %" PRIu64
+           ", cores unseen %" PRIu64 "\n",
            totals.sequences, totals.readings, totals.flagged, totals.failed, totals.wraps, totals.resets,
-           totals.ambiguous, totals.moves);
+           totals.ambiguous, totals.moves, totals.unseen);
     if (r >= 0 && (!totals.flagged || !totals.failed || !totals.wraps || !totals.resets || !totals.moves)) {
         fprintf(stderr, "something was never met: the run proves nothing about it\n");
         r = -1;

@@ -598,7 +598,9 @@ static void test_trickling_clients_are_cut(void **state)
             (void)receive(taker, piece, sizeof(piece));
     }
     assert_true(sender_ns >= HTTP_REQUEST_TIMEOUTS * NS_PER_SEC);
-    assert_true(taker_ns >= HTTP_ANSWER_TIMEOUTS * NS_PER_SEC);
+    /* Its window may stay shut for longer than the timeout, since the kernel opens it in large steps: then it is cut as
+     * a silent one, earlier than as a slow one. */
+    assert_true(taker_ns >= NS_PER_SEC);
     close(sender);
     close(taker);
     close(good);

@@ -22,8 +22,9 @@ struct fake_counter {
     uint32_t type; /* PMU type; 0 for registers */
     uint64_t id;   /* register or event */
     uint64_t true_count;
-    uint64_t bias; /* what the hardware counter shows more than the truth: it did not start at 0 */
-    int error;     /* what reading it gives instead */
+    uint64_t bias;  /* what the hardware counter shows more than the truth: it did not start at 0 */
+    uint64_t looks; /* how often it was read or opened */
+    int error;      /* what reading it gives instead */
 };
 
 struct fake_event {
@@ -152,6 +153,7 @@ static inline int fake_msr_read(void *ctx, int fd, uint32_t reg, uint64_t *ret)
     if (counter->error)
         return counter->error;
     /* The upper half is reserved, and not always 0. */
+    counter->looks++;
     bool counts = reg != 0x606 && reg != 0xc0010299 && reg != 0xbc;
     uint64_t value = counter->bias + counter->true_count;
     *ret = counts ? (value & UINT32_MAX) | (uint64_t)reg << 32 : value;
@@ -192,6 +194,7 @@ static inline int fake_perf_open(void *ctx, const struct perf_event_attr *attr, 
         return -EINVAL;
     if (slot < 0)
         return -EMFILE;
+    counter->looks++;
     m->events[slot] = (struct fake_event){
         .used = true, .cpu = cpu, .counter = counter, .base = counter->true_count, .enabled_from_ns = m->now_ns};
     m->n_open++;

@@ -328,6 +328,11 @@ static void test_name_is_the_leaders(void **state)
 
 int main(void)
 {
+#ifdef __SANITIZE_THREAD__
+    /* Its children fork while they have threads, which ThreadSanitizer's runtime does not survive. */
+    printf("skip: children with threads fork here, which ThreadSanitizer does not support\n");
+    return 77;
+#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_leader_ends_first),       cmocka_unit_test(test_all_threads_end_at_once),
         cmocka_unit_test(test_single_thread_ends_once), cmocka_unit_test(test_exec_by_another_thread),
