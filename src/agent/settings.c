@@ -99,7 +99,7 @@ static const struct carnot_option agent_options[] = {
      .help = "Show the version."},
 };
 
-#define GROUPS_MAX 16
+#define GROUPS_MAX (2 + METER_SOURCE_GROUPS_MAX)
 
 int settings_load(int argc, char **argv, struct agent_settings *ret_settings, struct option_set *ret_set,
                   bool *ret_in_file, struct carnot_err *err)
@@ -111,10 +111,7 @@ int settings_load(int argc, char **argv, struct agent_settings *ret_settings, st
 
     groups[n++] = (struct option_group){"carnotd", agent_options, ELEMENTSOF(agent_options), ret_settings};
     groups[n++] = (struct option_group){"Measuring", meter_options, meter_options_count, &ret_settings->meter};
-    for (size_t i = 0; i < source_registry_count && n < GROUPS_MAX; i++)
-        if (source_registry[i]->n_options)
-            groups[n++] = (struct option_group){source_registry[i]->name, source_registry[i]->options,
-                                                source_registry[i]->n_options, source_registry[i]->settings};
+    n += meter_source_groups(groups + n, METER_SOURCE_GROUPS_MAX);
     *ret_settings = (struct agent_settings){0};
     *ret_in_file = false;
     option_set_init(ret_set, groups, n);

@@ -44,7 +44,7 @@ int cmd_help(const struct cli_verb *verb, int argc, char **argv);
 /* The options of a verb: its own, those of struct cli_settings, those of the meter. */
 struct cli_options {
     struct cli_settings *common;
-    struct option_group groups[3];
+    struct option_group groups[3 + METER_SOURCE_GROUPS_MAX];
     struct option_set set;
 };
 

@@ -68,7 +68,8 @@ int cli_options_parse(struct cli_options *options, const struct cli_verb *verb, 
         .options = meter_options,
         .count = meter_options_count,
         .settings = &common->meter};
-    option_set_init(&options->set, options->groups, ELEMENTSOF(options->groups));
+    size_t n_sources = meter_source_groups(options->groups + 3, METER_SOURCE_GROUPS_MAX);
+    option_set_init(&options->set, options->groups, 3 + n_sources);
     r = option_defaults(&options->set, err);
     if (r < 0)
         return r;

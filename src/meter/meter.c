@@ -103,6 +103,17 @@ const struct carnot_option meter_options[] = {
 };
 const size_t meter_options_count = ELEMENTSOF(meter_options);
 
+size_t meter_source_groups(struct option_group *out, size_t room)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < source_registry_count && n < room; i++)
+        if (source_registry[i]->n_options)
+            out[n++] = (struct option_group){source_registry[i]->name, source_registry[i]->options,
+                                             source_registry[i]->n_options, source_registry[i]->settings};
+    return n;
+}
+
 /* Our own pid as env->proc sees it: in a container with the host's /proc mounted that is not getpid(). */
 static uint32_t own_pid(const struct carnot_env *env)
 {

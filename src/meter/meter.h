@@ -36,6 +36,11 @@ struct meter_settings {
 extern const struct carnot_option meter_options[];
 extern const size_t meter_options_count;
 
+/* The option tables of the energy sources, one group each, for the programs' option sets; writes at most `room`,
+ * returns how many. */
+size_t meter_source_groups(struct option_group *out, size_t room);
+#define METER_SOURCE_GROUPS_MAX 16 /* sources with options; the registry has fewer */
+
 struct meter;
 
 /* Opens what there is. Fails only when nothing at all can be measured or modelled. */
