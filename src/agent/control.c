@@ -217,7 +217,7 @@ static enum line_verdict op_session_begin(struct control *control, struct line_p
         meter_session_end(control->meter, session);
         return fail(answer, EPERM, "the process that connected is not yours, or has ended");
     }
-    peer->userdata = control; /* spares the connection from the idle timeout */
+    peer->userdata = control; /* a command may run for hours between the two requests */
     *entry = (struct control_session){
         .session = session,
         .uid = peer->uid,
@@ -236,7 +236,7 @@ static enum line_verdict op_session_begin(struct control *control, struct line_p
     return LINE_ANSWERED;
 }
 
-static enum line_verdict op_session_read(struct control *control, struct line_peer *peer, const json_t *request,
+static enum line_verdict op_session_read(struct control *control, const struct line_peer *peer, const json_t *request,
                                          bool end, struct buf *answer)
 {
     json_int_t number = json_integer_value(json_object_get(request, "session"));
@@ -289,7 +289,7 @@ static enum line_verdict on_line(void *userdata, struct line_server *server, str
 {
     struct control *control = userdata;
     json_error_t where;
-    /* From the end of its last session on, a connection may idle out again. */
+    /* Spared from the idle timeout while it has a session; looked at again with each request. */
     peer->userdata = has_session(control, peer->connection) ? control : NULL;
     json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
     const char *op = json_string_value(json_object_get(request, "op"));
@@ -382,7 +382,10 @@ static int make_epoch(const struct carnot_env *env, char epoch[33], struct carno
 int control_start(sd_event *loop, const struct agent_settings *settings, const struct carnot_env *env,
                   struct meter *meter, struct control **ret_control, struct carnot_err *err)
 {
-    struct line_config config = {.path = settings->socket_path, .mode = 0666, .group = settings->socket_group};
+    struct line_config config = {.path = settings->socket_path,
+                                 .mode = 0666,
+                                 .group = settings->socket_group,
+                                 .idle_timeout_ns = settings->socket_timeout_ns};
     struct control *control = calloc(1, sizeof *control);
     int r;
 

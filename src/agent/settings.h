@@ -12,6 +12,7 @@ struct agent_settings {
     const char *telemetry_path;
     uint64_t web_timeout_ns;
     const char *socket_path, *socket_group;
+    uint64_t socket_timeout_ns;
     const char *procfs, *sysfs, *cgroupfs, *rootfs;
     int log_level, log_format;
     bool help, version;

@@ -35,9 +35,9 @@ struct cells {
 
 void cells_done(struct cells *cells);
 
-/* When the caller began to know: boot time, to tell a process born in this window from one that is older. */
+/* What the caller knows of time: start times are reckoned from boot, shown since 1970. */
 struct cells_window {
-    uint64_t begin_boot_ns, boot_to_real_ns, now_real_ns, seq;
+    uint64_t boot_to_real_ns, now_real_ns, seq;
 };
 
 /* Fills cells from the activity, making units as needed and marking ended ones. 0, or -ENOMEM (what did not fit is in

@@ -343,7 +343,6 @@ static int attribute_window(struct meter *meter, const struct carnot_now *end, s
 {
     struct activity_window activity = {.end_mono_ns = end->mono_ns};
     struct cells_window window = {
-        .begin_boot_ns = meter->window_begin.boot_ns,
         .boot_to_real_ns = end->real_ns - end->boot_ns,
         .now_real_ns = end->real_ns,
         .seq = meter->seq,

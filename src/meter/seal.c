@@ -225,6 +225,7 @@ int meter_seal(struct meter *meter, const struct carnot_now *end, struct batch *
                               "out of memory for a batch of this window; its energy stays in the counters");
     }
     batch->activity = meter->activity_stats;
+    batch->activity.dropped += meter->units.n_folded;
     batch->activity.crosscheck_ppm = meter->crosscheck.cap ? meter->crosscheck.ppm : INT64_MIN;
     meter->self.conservation_error_uj = max_u64(meter->self.conservation_error_uj, batch_conservation_error_uj(batch));
     meter->self.windows++;

@@ -4,6 +4,7 @@
 #include "model/domain.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 const char *domain_kind_name(enum domain_kind kind)
@@ -196,4 +197,22 @@ uint64_t domain_rest_uj(const struct domain_rest *rest, uint64_t outer_uj, const
         parts_uj += energy_uj[rest->parts[i]];
     *ret_excess_uj = parts_uj > outer_uj ? parts_uj - outer_uj : 0;
     return parts_uj > outer_uj ? 0 : outer_uj - parts_uj;
+}
+
+static bool name_is_taken(const struct domain *domains, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(domains[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+void domain_set_unique_name(struct domain *domains, size_t index, const char *base, const char *suffix)
+{
+    char *name = domains[index].name;
+    const int room = DOMAIN_NAME_MAX - 1 - 4 - (int)strlen(suffix); /* 4: "-NNN", since there are DOMAINS_MAX at most */
+
+    snprintf(name, DOMAIN_NAME_MAX, "%.*s%s", room, base, suffix);
+    for (unsigned i = 2; name_is_taken(domains, index, name) && i <= DOMAINS_MAX; i++)
+        snprintf(name, DOMAIN_NAME_MAX, "%.*s-%u%s", room, base, i, suffix);
 }

@@ -53,6 +53,10 @@ enum quality quality_worse(enum quality a, enum quality b);
 /* True when the energy of `inner` is (part of) what `outer` counts. */
 bool domain_contains(const struct domain *outer, const struct domain *inner);
 
+/* Gives domains[index] the name base + suffix, or base-2 + suffix, base-3 + suffix, ... where a domain before it has
+ * that name: some firmware gives two regions one name. A base that does not fit is cut. */
+void domain_set_unique_name(struct domain *domains, size_t index, const char *base, const char *suffix);
+
 /* Sets in_total on the domains that make up the node with no overlap: packages, DRAM and GPUs (host, if there is one,
  * stands alone; psys only where there is no package). Two sources of the same region: the first one counts. */
 void domains_mark_total(struct domain *domains, size_t n);

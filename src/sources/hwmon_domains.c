@@ -135,26 +135,6 @@ static void make_plain(char *s)
     }
 }
 
-static bool name_is_taken(const struct domain *domains, size_t n, const char *name)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(domains[i].name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* base-hwmon, since other sources name the same regions; base-2-hwmon, ... where two are alike. */
-static void set_unique_name(struct domain *domains, size_t index, const char *base)
-{
-    char *name = domains[index].name;
-    const int room = DOMAIN_NAME_MAX - 1 - 6 - 4; /* "-hwmon" and "-NNN" */
-
-    snprintf(name, DOMAIN_NAME_MAX, "%.*s-hwmon", room, base);
-    for (unsigned i = 2; name_is_taken(domains, index, name) && i < 1000; i++)
-        snprintf(name, DOMAIN_NAME_MAX, "%.*s-%u-hwmon", room, base, i);
-}
-
 /* A sensor that says nothing to us: its chip, where several have that name its device, and its label or channel. */
 static void describe_other(const struct sensors *all, const struct hwmon_sensor *sensor, char *out, size_t size)
 {
@@ -205,7 +185,7 @@ static void make_domain(const struct sensors *all, const struct topology *topolo
     else
         describe_other(all, sensor, base, sizeof(base));
     make_plain(base);
-    set_unique_name(domains, index, base);
+    domain_set_unique_name(domains, index, base, "-hwmon");
 }
 
 void hwmon_sensors_domains(const struct hwmon_sensor *sensors, size_t n, const struct topology *topology,

@@ -196,7 +196,9 @@ static int nvml_probe(const struct source_args *args, struct carnot_err *err)
 
 static void read_names(const struct nvml_api *api, struct gpu *gpu)
 {
-    char text[NVML_NAME_MAX > NVML_UUID_MAX ? NVML_NAME_MAX : NVML_UUID_MAX];
+    char text[NVML_NAME_MAX];
+
+    _Static_assert(NVML_UUID_MAX <= NVML_NAME_MAX, "one room for both");
 
     memset(text, 0, sizeof(text));
     if (api->name && api->name(gpu->handle, text, NVML_NAME_MAX) == NVML_OK)

@@ -183,25 +183,6 @@ static void copy_word(char *out, size_t size, const char *word)
     out[i] = '\0';
 }
 
-static bool name_is_taken(const struct domain *domains, size_t n, const char *name)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(domains[i].name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* base, then base-2, base-3, ...: some firmware gives two zones one name. */
-static void set_unique_name(struct domain *domains, size_t index, const char *base)
-{
-    char *name = domains[index].name;
-
-    snprintf(name, DOMAIN_NAME_MAX, "%.*s", DOMAIN_NAME_MAX - 8, base);
-    for (unsigned i = 2; name_is_taken(domains, index, name); i++)
-        snprintf(name, DOMAIN_NAME_MAX, "%.*s-%u", DOMAIN_NAME_MAX - 8, base, i);
-}
-
 static void make_domain(const struct rapl_zone *zones, size_t index, struct domain *domains)
 {
     const struct rapl_zone *zone = &zones[index];
@@ -232,7 +213,7 @@ static void make_domain(const struct rapl_zone *zones, size_t index, struct doma
     if (is_mmio(zone->id))
         domain->kind = DOMAIN_OTHER;
     snprintf(full, sizeof(full), "%s%s%s", word, where, is_mmio(zone->id) ? "-mmio" : "");
-    set_unique_name(domains, index, full);
+    domain_set_unique_name(domains, index, full, "");
 }
 
 void rapl_zones_domains(const struct rapl_zone *zones, size_t n, struct domain *domains)

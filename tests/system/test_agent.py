@@ -349,6 +349,20 @@ def test_session_over_the_socket(agent):
     s.close()
 
 
+def test_a_session_outlives_the_idle_timeout():
+    """A command may run for hours without a word to the agent; a client without a session is closed meanwhile."""
+    with Agent("--socket.timeout", "1s") as agent:
+        s, idle = agent.connect(), agent.connect()
+        begun = agent.ask({"v": 1, "op": "session.begin", "label": "long"}, s)
+        assert agent.ask({"v": 1, "op": "info"}, idle)["status"] == "ok"
+        assert idle.recv(1) == b""  # closed after a second of silence
+        later = agent.snapshot(kinds=["user"])["seq"]
+        agent.next_snapshot(later + 1)
+        assert agent.ask({"v": 1, "op": "session.end", "session": begun["session"]}, s)["status"] == "ok"
+        s.close()
+        idle.close()
+
+
 def run_to_end(*options):
     done = subprocess.run([str(CARNOTD), *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=60, check=False)
     return done.returncode, done.stdout.decode()

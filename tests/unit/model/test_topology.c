@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Topologies of small trees written by each test: sockets, dies, SMT, offline CPUs, sub-NUMA clusters, and machines
  * that tell little or nothing. Also recorded trees, where they lie beside the checkout. */
+#include "../sources/recorded.h"
 #include "../sources/scratch.h"
 
-#include <spawn.h>
 #include <stdio.h>
-#include <sys/wait.h>
 
 #include "model/cpuinfo.h"
 #include "model/topology.h"
@@ -457,31 +456,9 @@ static void refresh_without_sys(void **state)
     topology_buckets_done(&b);
 }
 
-/* Unpacks into the scratch directory. False when the tree is not there. */
-static bool unpack(const char *archive)
-{
-    const char *root = getenv("CARNOT_SOURCE_ROOT"), *given = getenv("CARNOT_CEEMS_FIXTURES");
-    char path[PATH_MAX];
-    pid_t pid;
-    int status;
-
-    if (!root && !given)
-        return false;
-    assert_true(snprintf(path, sizeof(path), "%s%s/%s", given ? given : root, given ? "" : "/../shared/fixtures/ceems",
-                         archive) < (int)sizeof(path));
-    if (access(path, R_OK) < 0)
-        return false;
-    char tar[] = "tar", extract[] = "-xzf", into[] = "-C";
-    char *argv[] = {tar, extract, path, into, s.dir, NULL};
-    assert_int_equal(posix_spawnp(&pid, "tar", NULL, NULL, argv, environ), 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-    return true;
-}
-
 static void recorded_tree(void **state)
 {
-    if (!unpack("sys.tar.gz") || !unpack("proc.tar.gz")) {
+    if (!recorded_unpack(&s, "sys.tar.gz", "sys/devices/system") || !recorded_unpack(&s, "proc.tar.gz", "proc")) {
         print_message("skipped: no recorded trees in ../shared/fixtures/ceems (or $CARNOT_CEEMS_FIXTURES)\n");
         skip();
     }
