@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -308,6 +309,8 @@ static inline pid_t rig_start_child(const struct rig_cgroup *cgroup, void (*body
     assert_true(pid >= 0);
     if (pid > 0)
         return pid;
+    /* A test that fails leaves nobody behind, who would keep its output open and the runner waiting. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (cgroup && !rig_cgroup_enter(cgroup, 0))
         _exit(1);
     body(userdata);
