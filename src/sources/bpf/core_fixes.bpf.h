@@ -96,4 +96,20 @@ static __always_inline bool task_surely_unknown(struct task_struct *task)
     return bpf_core_field_exists(task->bpf_storage) && !task->bpf_storage;
 }
 
+/* Since 6.4 task storage has an allocator of its own that asks nobody under a lock (bpf_ma; use_kmalloc_nolock after it);
+ * before, it is kmalloc, which can wake a thread and so must not be called with the lock of a run queue held. */
+struct bpf_local_storage_map___ma {
+    bool bpf_ma;
+} __attribute__((preserve_access_index));
+
+struct bpf_local_storage_map___nolock {
+    bool use_kmalloc_nolock;
+} __attribute__((preserve_access_index));
+
+static __always_inline bool storage_may_be_made_at_switch(void)
+{
+    return bpf_core_field_exists(struct bpf_local_storage_map___ma, bpf_ma) ||
+           bpf_core_field_exists(struct bpf_local_storage_map___nolock, use_kmalloc_nolock);
+}
+
 #endif

@@ -7,12 +7,11 @@
  * was not seen (the kernel may skip a program) costs nothing but the CPU that the time is put down to; the value at the
  * arrival, kept per CPU, stands in for threads that have no memory.
  *
- * Under the lock of the run queue nothing waits and nothing is allocated (before 6.4 the memory of a thread comes from
- * an allocator that may wake a thread, and so want the lock that is held). Threads get their memory when they are born,
- * in the walk at the start, when they execute a program, and when a reading finds them running. The walk sees only the
- * pid namespace of the reader: in a container with its own, threads from before the start that a reading has not yet
- * found running are not listed, and their time is their cgroup's. What finds no row is billed to its cgroup: time is
- * never lost for want of room.
+ * Under the lock of the run queue nothing waits, and before 6.4 nothing is allocated: there the memory of a thread comes
+ * from an allocator that may wake a thread, and so want the lock that is held. Threads get their memory when they are
+ * born, in the walk at the start, at exec, at a switch where the kernel allows it (storage_may_be_made_at_switch()), else
+ * at a reading that finds them running. Time of a thread without memory or row is billed to its cgroup: it is never lost
+ * for want of room.
  *
  * No nanosecond is billed twice, in whatever order memory is found and not found:
  * - A thread with memory is billed by it alone, from seen_ns. A look-up that fails although there is memory (before
@@ -274,9 +273,12 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
         return 0;
     cpu->switches++;
     if (prev->pid) {
+        bool dead = task_is_dead(prev);
         struct thread_state *state = bpf_task_storage_get(&threads, prev, 0, 0);
+        if (!state && !dead && storage_may_be_made_at_switch())
+            state = bpf_task_storage_get(&threads, prev, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
         if (state)
-            account(cpu, prev, state, task_is_dead(prev));
+            account(cpu, prev, state, dead);
         else
             account_unknown(cpu, prev);
     }
