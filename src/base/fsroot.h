@@ -19,12 +19,15 @@ struct fsroot {
     char *path; /* for messages; owned */
 };
 
+struct commands;
+
 struct carnot_env {
     struct fsroot proc;   /* /proc, or --path.procfs */
     struct fsroot sys;    /* /sys, or --path.sysfs */
     struct fsroot cgroup; /* /sys/fs/cgroup, or --path.cgroupfs */
     struct fsroot root;   /* "/", for /etc/passwd, /etc/timezone and the like */
     struct carnot_clock *clock;
+    struct commands *commands; /* programs that sources may run (base/commands.h), the opener's to set; NULL: none */
 };
 
 /* Opens the four roots; NULL takes the default path, an absent cgroup root is allowed (fd -1). -ENOENT with a sentence
