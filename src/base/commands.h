@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Other programs run for what they print: ipmitool, nvidia-smi. A closed set of them is named before rights are given up;
- * from then on one can only say "run number 3", and what runs is done by a helper process that kept its rights.
+/* Other programs run for what they print: ipmitool, nvidia-smi. A closed set of them is named before rights are given
+ * up; from then on one can only say "run number 3", and what runs is done by a helper process that kept its rights.
  *
  * No shell, no argument from outside, an absolute path, a minimal environment (PATH, LC_ALL=C), /dev/null as input, a
  * process group of its own that is killed as a whole when time is up. Knows nothing of what the output means. */
@@ -32,8 +32,8 @@ int commands_new(struct commands **ret_commands, struct carnot_err *err);
 struct commands *commands_free(struct commands *commands); /* ends the helper too; NULL-safe, returns NULL */
 
 /* Adds a command to the set. argv[0] is an absolute path, or a name looked up now in the fixed list of system
- * directories (not in the user's PATH). Everything is copied. Gives its number. -ENOENT: no such program; -EACCES: it may
- * not be executed; -EPERM: another user than root could change it while we are root; -E2BIG: the set is full or the
+ * directories (not in the user's PATH). Everything is copied. Gives its number. -ENOENT: no such program; -EACCES: it
+ * may not be executed; -EPERM: another user than root could change it while we are root; -E2BIG: the set is full or the
  * arguments too many; -EBUSY: the helper has been started and the set is closed. */
 int commands_add(struct commands *commands, const char *const *argv, const struct command_limits *limits,
                  unsigned *ret_number, struct carnot_err *err);
