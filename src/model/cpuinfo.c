@@ -79,8 +79,10 @@ void cpuinfo_parse_head(struct text text, struct cpuinfo_head *ret_head)
             take_u32(line.value, &head.family);
         else if (text_is(line.key, "model"))
             take_u32(line.value, &head.model);
-        else if (text_is(line.key, "flags"))
+        else if (text_is(line.key, "flags")) {
             head.hypervisor = has_word(line.value, "hypervisor");
+            head.sgx = has_word(line.value, "sgx");
+        }
     }
     *ret_head = head;
 }

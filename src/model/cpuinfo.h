@@ -10,7 +10,7 @@ struct cpuinfo_head {
     char vendor[24];
     char model_name[128];
     uint32_t family, model;
-    bool hypervisor;
+    bool hypervisor, sgx;
 };
 
 struct cpuinfo_cpu {

@@ -10,8 +10,9 @@
 const char *domain_kind_name(enum domain_kind kind)
 {
     static const char *const names[] = {
-        [DOMAIN_PACKAGE] = "package", [DOMAIN_CORE] = "core", [DOMAIN_UNCORE] = "uncore", [DOMAIN_DRAM] = "dram",
-        [DOMAIN_PSYS] = "psys",       [DOMAIN_GPU] = "gpu",   [DOMAIN_HOST] = "host",     [DOMAIN_OTHER] = "other",
+        [DOMAIN_PACKAGE] = "package", [DOMAIN_CORE] = "core",   [DOMAIN_UNCORE] = "uncore",
+        [DOMAIN_DRAM] = "dram",       [DOMAIN_PSYS] = "psys",   [DOMAIN_GPU] = "gpu",
+        [DOMAIN_HOST] = "host",       [DOMAIN_OTHER] = "other", [DOMAIN_REST] = "rest",
     };
 
     return (size_t)kind < ELEMENTSOF(names) ? names[kind] : "other";
@@ -61,7 +62,8 @@ bool domain_contains(const struct domain *outer, const struct domain *inner)
     case DOMAIN_HOST:
         return true;
     case DOMAIN_PSYS: /* the platform rail: a plug-in GPU and what we cannot name are not known to hang on it */
-        return inner->kind != DOMAIN_HOST && inner->kind != DOMAIN_GPU && inner->kind != DOMAIN_OTHER;
+        return inner->kind != DOMAIN_HOST && inner->kind != DOMAIN_GPU && inner->kind != DOMAIN_OTHER &&
+               inner->kind != DOMAIN_REST;
     case DOMAIN_PACKAGE:
         if (inner->kind == DOMAIN_DRAM) /* memory of no named package may be any package's */
             return outer->with_dram && (inner->package < 0 || region_covers(outer, inner));
@@ -73,6 +75,7 @@ bool domain_contains(const struct domain *outer, const struct domain *inner)
         return inner->kind == outer->kind && region_covers(outer, inner);
     case DOMAIN_GPU:
     case DOMAIN_OTHER:
+    case DOMAIN_REST:
         return inner->kind == outer->kind && is_same_thing(outer, inner);
     }
     return false;
@@ -140,9 +143,41 @@ static void choose(const struct domain *domains, size_t n, const struct candidat
     }
 }
 
+/* A modelled package does not displace a measured psys. */
 static bool psys_stands_for_packages(const struct domain *domains, size_t n, enum quality worst)
 {
+    if (has_kind(domains, n, DOMAIN_PSYS, QUALITY_DERIVED))
+        worst = QUALITY_DERIVED;
     return has_kind(domains, n, DOMAIN_PSYS, worst) && !has_kind(domains, n, DOMAIN_PACKAGE, worst);
+}
+
+int domains_host(const struct domain *domains, size_t n)
+{
+    int best = -ENOENT;
+
+    for (size_t i = 0; i < min_size(n, DOMAINS_MAX); i++)
+        if (domains[i].kind == DOMAIN_HOST && (best < 0 || domains[i].quality < domains[best].quality))
+            best = (int)i;
+    return best;
+}
+
+/* The host is what its parts and its rest are together. */
+static void mark_rest(const struct domain *domains, size_t n, bool chosen[DOMAINS_MAX])
+{
+    struct domain_rest rest;
+    int host = domains_host(domains, n);
+
+    if (!has_kind(domains, n, DOMAIN_REST, QUALITY_DEFAULT) || host < 0 ||
+        domain_rest(domains, n, (size_t)host, &rest) < 0)
+        return;
+    memset(chosen, 0, DOMAINS_MAX * sizeof(*chosen));
+    for (size_t i = 0; i < rest.n_parts; i++)
+        chosen[rest.parts[i]] = true;
+    for (size_t i = 0; i < n; i++)
+        if (domains[i].kind == DOMAIN_REST) {
+            chosen[i] = true; /* there is one at most */
+            return;
+        }
 }
 
 void domains_mark_total(struct domain *domains, size_t n)
@@ -156,6 +191,7 @@ void domains_mark_total(struct domain *domains, size_t n)
     };
 
     choose(domains, known, &c, chosen);
+    mark_rest(domains, known, chosen);
     for (size_t i = 0; i < n; i++)
         domains[i].in_total = i < known && chosen[i];
 }

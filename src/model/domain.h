@@ -18,6 +18,7 @@ enum domain_kind {
     DOMAIN_GPU,
     DOMAIN_HOST,
     DOMAIN_OTHER, /* a powercap zone whose name says nothing to us: reported, attributed, not in the total */
+    DOMAIN_REST,  /* what a host draws beyond its known parts: fans, disks, network, losses of the power supply */
 };
 
 /* How a figure was got, best first. */
@@ -57,9 +58,14 @@ bool domain_contains(const struct domain *outer, const struct domain *inner);
  * that name: some firmware gives two regions one name. A base that does not fit is cut. */
 void domain_set_unique_name(struct domain *domains, size_t index, const char *base, const char *suffix);
 
-/* Sets in_total on the domains that make up the node with no overlap: packages, DRAM and GPUs (host, if there is one,
- * stands alone; psys only where there is no package). Two sources of the same region: the first one counts. */
+/* Sets in_total on the domains that make up the node with no overlap: packages, DRAM and GPUs (psys only where no
+ * package is measured). Where there is a host it stands alone; if there is a DOMAIN_REST too, the host's parts and the
+ * rest make the node instead, which is the same energy and known more finely. Two sources of the same region: the first
+ * one counts. */
 void domains_mark_total(struct domain *domains, size_t n);
+
+/* The host of the total, that a DOMAIN_REST is the rest of: the first of the best quality. -ENOENT: no host. */
+int domains_host(const struct domain *domains, size_t n);
 
 /* What of a host or psys domain is explained by other figures, none of them twice. */
 struct domain_rest {

@@ -372,6 +372,7 @@ static void apply_head(struct topology *t, struct text text)
     t->family = head.family;
     t->model = head.model;
     t->hypervisor = head.hypervisor;
+    t->sgx = head.sgx;
 }
 
 static int read_with(struct reader *reader, struct carnot_err *err)

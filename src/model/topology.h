@@ -30,6 +30,7 @@ struct topology {
     char model_name[128];                          /* "" when unknown */
     uint32_t family, model;
     bool hypervisor; /* a guest: the `hypervisor` CPU flag */
+    bool sgx;        /* enclaves: Intel's energy filtering is on where they are used */
     uint64_t memory_bytes;
     char *online_text; /* of /sys, as it was read; NULL when there is none. What topology_refresh compares. */
 };

@@ -7,6 +7,7 @@
  * Every CPU of a package reads the same registers, so one is asked; another takes over when it goes offline. The
  * descriptors of some are held from the start, because opening needs a right (CAP_SYS_RAWIO) that the agent gives up.
  */
+#include "sources/rapl_filter.h"
 #include "sources/rapl_msr_place.h"
 
 #include <errno.h>
@@ -486,9 +487,7 @@ static void msr_describe(const void *self, struct buf *out)
     const struct msr *msr = self;
 
     rapl_mode_describe(RAPL_MSR, &msr->settings, out);
-    if (msr->filtered)
-        buf_puts(out, "the processor filters its energy counters against side channels (MSR 0xBC bit 0): figures are "
-                      "blurred by the hardware, quality derived\n");
+    rapl_filter_describe(msr->filtered ? FILTER_ON : FILTER_OFF, false, out);
     for (size_t i = 0; i < msr->n; i++) {
         const struct msr_domain *state = &msr->states[i];
 

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 
 #include "sources/rapl_cpu_units.h"
+#include "sources/rapl_filter.h"
 #include "sources/rapl_mode.h"
 #include "sources/rapl_pmu.h"
 #include "sources/registry.h"
@@ -51,6 +52,7 @@ struct perf {
     size_t n;
     struct domain domains[DOMAINS_MAX];
     struct perf_domain states[DOMAINS_MAX];
+    enum rapl_filter filter;
     struct part *parts; /* [max_parts] */
     size_t n_parts, max_parts;
 };
@@ -424,7 +426,17 @@ int rapl_perf_open_with(const struct source_args *args, const struct rapl_perf_i
 
 static int perf_open(const struct source_args *args, void **ret_self, struct carnot_err *err)
 {
-    return rapl_perf_open_with(args, &rapl_perf_kernel, ret_self, err);
+    struct rapl_msr_io io = rapl_msr_device(&args->env->root);
+    void *self;
+    int r = rapl_perf_open_with(args, &rapl_perf_kernel, &self, err);
+
+    if (r < 0)
+        return r;
+    struct perf *perf = self;
+    perf->filter = rapl_filter_read(&io, args->topology);
+    rapl_filter_mark(perf->filter, perf->domains, perf->n);
+    *ret_self = perf;
+    return 0;
 }
 
 /* Opening is the only way to learn whether events may be opened; nothing stays open. */
@@ -453,6 +465,7 @@ static void perf_describe(const void *self, struct buf *out)
     const struct perf *perf = self;
 
     rapl_mode_describe(RAPL_PERF, &perf->settings, out);
+    rapl_filter_describe(perf->filter, perf->topology->sgx, out);
     for (size_t i = 0; i < perf->n; i++) {
         unsigned n = 0;
         uint32_t pmu = 0, cpu = 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "sources/rapl_filter.h"
 #include "sources/rapl_mode.h"
 #include "sources/rapl_zones.h"
 #include "sources/registry.h"
@@ -33,6 +34,8 @@ struct rapl {
     struct rapl_zone zones[DOMAINS_MAX];
     struct domain domains[DOMAINS_MAX];
     struct zone_reader readers[DOMAINS_MAX];
+    enum rapl_filter filter;
+    bool sgx;
 };
 
 static bool zone_file(char *out, size_t size, const struct rapl_zone *zone, const char *file)
@@ -189,6 +192,10 @@ static int rapl_open(const struct source_args *args, void **ret_self, struct car
         rapl_close(rapl);
         return r;
     }
+    struct rapl_msr_io io = rapl_msr_device(&args->env->root);
+    rapl->filter = rapl_filter_read(&io, args->topology);
+    rapl->sgx = args->topology && args->topology->sgx;
+    rapl_filter_mark(rapl->filter, rapl->domains, rapl->n);
     *ret_self = rapl;
     return 0;
 }
@@ -291,6 +298,7 @@ static void rapl_describe(const void *self, struct buf *out)
     const struct rapl *rapl = self;
 
     rapl_mode_describe(RAPL_SYSFS, &rapl->settings, out);
+    rapl_filter_describe(rapl->filter, rapl->sgx, out);
     for (size_t i = 0; i < rapl->n; i++) {
         const struct domain *domain = &rapl->domains[i];
         const struct zone_reader *reader = &rapl->readers[i];

@@ -109,6 +109,44 @@ static void perf_before_all(void **state)
     assert_used(NULL, "rapl_powercap", "rapl_perf", -ECANCELED, "not used: rapl.mode is sysfs");
 }
 
+/* The register tells, whichever way the energy is read. */
+static void filtering_marks_powercap(void **state)
+{
+    struct energy energy;
+    struct buf out;
+
+    put_powercap();
+    put_register(0xbc, 1);
+    assert_int_equal(energy_open(&s.env, &topology, NULL, NULL, &energy, NULL), 0);
+    assert_int_equal(energy.domains[0].domain.quality, QUALITY_DERIVED);
+    buf_init(&out, 4096);
+    source_rapl_powercap.describe(source(&energy, "rapl_powercap")->self, &out);
+    assert_non_null(strstr(buf_str(&out), "energy filtering is on"));
+    buf_done(&out);
+    energy_close(&energy);
+
+    put_register(0xbc, 0);
+    assert_int_equal(energy_open(&s.env, &topology, NULL, NULL, &energy, NULL), 0);
+    assert_int_equal(energy.domains[0].domain.quality, QUALITY_MEASURED);
+    energy_close(&energy);
+}
+
+static void filtering_may_be_on(void **state)
+{
+    struct energy energy;
+    struct buf out;
+
+    put_powercap();
+    topology.sgx = true;
+    assert_int_equal(energy_open(&s.env, &topology, NULL, NULL, &energy, NULL), 0);
+    assert_int_equal(energy.domains[0].domain.quality, QUALITY_MEASURED);
+    buf_init(&out, 4096);
+    source_rapl_powercap.describe(source(&energy, "rapl_powercap")->self, &out);
+    assert_non_null(strstr(buf_str(&out), "may be on"));
+    buf_done(&out);
+    energy_close(&energy);
+}
+
 /* A reading that is a lower bound is counted as a gap, and its energy is given. */
 static struct reading next;
 
@@ -180,6 +218,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(powercap_before_registers),
         TEST(perf_before_all),
+        TEST(filtering_marks_powercap),
+        TEST(filtering_may_be_on),
         TEST(gaps_of_a_source_are_counted),
     };
 

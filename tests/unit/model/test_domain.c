@@ -232,6 +232,39 @@ static void parts_of_a_host(void **state)
     assert_int_equal(domain_rest(d, ELEMENTSOF(d), ELEMENTSOF(d), &rest), -EINVAL);
 }
 
+static void total_with_a_rest(void **state)
+{
+    struct domain d[] = {
+        make("package-0", DOMAIN_PACKAGE, 0, -1), make("core-0", DOMAIN_CORE, 0, -1),
+        make("dram-0", DOMAIN_DRAM, 0, -1),       make("host-acpi", DOMAIN_HOST, -1, -1),
+        make("host-bmc", DOMAIN_HOST, -1, -1),    make("gpu-0", DOMAIN_GPU, -1, -1),
+        make("rest", DOMAIN_REST, -1, -1),
+    };
+
+    (void)state;
+    assert_total(d, ELEMENTSOF(d), "1010011");
+    d[3].quality = QUALITY_DERIVED;
+    assert_int_equal(domains_host(d, ELEMENTSOF(d)), 4);
+    assert_total(d, ELEMENTSOF(d), "1010011");
+    d[0].quality = QUALITY_MODELLED; /* no part: inside the rest */
+    assert_total(d, ELEMENTSOF(d), "0010011");
+    assert_total(d, 6, "000010"); /* without a rest the host alone */
+    assert_int_equal(domains_host(d, 3), -ENOENT);
+}
+
+static void a_model_does_not_displace_psys(void **state)
+{
+    struct domain d[] = {make("psys", DOMAIN_PSYS, -1, -1), make("package-0", DOMAIN_PACKAGE, 0, -1),
+                         make("dram", DOMAIN_DRAM, -1, -1)};
+
+    (void)state;
+    d[1].quality = QUALITY_MODELLED;
+    d[2].quality = QUALITY_DEFAULT;
+    assert_total(d, ELEMENTSOF(d), "100");
+    d[0].quality = QUALITY_MODELLED;
+    assert_total(d, ELEMENTSOF(d), "011");
+}
+
 static void parts_that_are_not_known(void **state)
 {
     struct domain modelled[] = {make("package-0", DOMAIN_PACKAGE, 0, -1), make("dram", DOMAIN_DRAM, -1, -1),
@@ -291,7 +324,7 @@ static void nothing_twice_in_any_machine(void **state)
         for (size_t i = 0; i < n; i++) {
             char name[32];
             snprintf(name, sizeof(name), "d%zu", i);
-            d[i] = make(name, (enum domain_kind)(next_random(&seed) % (DOMAIN_OTHER + 1)),
+            d[i] = make(name, (enum domain_kind)(next_random(&seed) % (DOMAIN_REST + 1)),
                         (int)(next_random(&seed) % 4) - 1, (int)(next_random(&seed) % 3) - 1);
             d[i].quality = (enum quality)(next_random(&seed) % (QUALITY_DEFAULT + 1));
             d[i].with_dram = next_random(&seed) % 4 == 0;
@@ -331,6 +364,8 @@ int main(void)
         cmocka_unit_test(a_package_with_its_memory),
         cmocka_unit_test(whole_machine_meter_of_packages),
         cmocka_unit_test(parts_of_a_host),
+        cmocka_unit_test(total_with_a_rest),
+        cmocka_unit_test(a_model_does_not_displace_psys),
         cmocka_unit_test(parts_that_are_not_known),
         cmocka_unit_test(rest_of_a_host),
         cmocka_unit_test(nothing_twice_in_any_machine),
