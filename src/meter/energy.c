@@ -5,9 +5,10 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#define BACKOFF_FIRST_NS     (100 * NS_PER_MS) /* one sampling interval */
-#define SLOW_INTERVAL_MIN_NS (100 * NS_PER_MS) /* the sampling interval that we advise */
-#define BACKOFF_MAX_NS       (60 * NS_PER_SEC) /* a source that comes back is seen within a minute */
+#define HELD_GAP_MAX_NS      (3600 * NS_PER_SEC) /* held_until_ns ends it long before */
+#define BACKOFF_FIRST_NS     (100 * NS_PER_MS)   /* one sampling interval */
+#define SLOW_INTERVAL_MIN_NS (100 * NS_PER_MS)   /* the sampling interval that we advise */
+#define BACKOFF_MAX_NS       (60 * NS_PER_SEC)   /* a source that comes back is seen within a minute */
 
 static bool listed(const struct option_list *list, const char *name)
 {
@@ -46,6 +47,7 @@ static size_t adopt_domains(struct energy *energy, struct energy_source *source)
             .idle_uw = domains[i].idle_uw,
             .status = -ENODATA,
         };
+        power_integral_init(&energy->domains[energy->n_domains - 1].held, POWER_PREVIOUS, HELD_GAP_MAX_NS);
     }
     return energy->n_domains - before;
 }
@@ -108,6 +110,7 @@ int energy_open(const struct carnot_env *env, const struct topology *topology, c
         struct energy_source *source = &energy.sources[energy.n_sources++];
 
         source->ops = source_registry[i];
+        source->crosscheck_ppm = INT64_MIN;
         if ((only && only->count && !listed(only, source->ops->name)) || listed(off, source->ops->name)) {
             source->state = -ECANCELED;
             snprintf(source->message, sizeof source->message, "switched off");
@@ -116,8 +119,9 @@ int energy_open(const struct carnot_env *env, const struct topology *topology, c
         const struct energy_source *other = same_group(&energy, source->ops);
         if (other) {
             source->state = -EALREADY;
-            snprintf(source->message, sizeof source->message, "not needed: %s reads the same counters",
-                     other->ops->name);
+            bool checks = energy_witness_open(&energy, topology, source, other->ops->name);
+            snprintf(source->message, sizeof source->message, "not needed%s: %s reads the same counters",
+                     checks ? " but to check it" : "", other->ops->name);
             continue;
         }
         open_source(&energy, topology, source);
@@ -127,15 +131,17 @@ int energy_open(const struct carnot_env *env, const struct topology *topology, c
         return carnot_err_set(err, ENODEV,
                               "no energy source can be used; run `carnot doctor` to see why and what mends it");
     }
+    energy_rest_add(&energy);
     mark_totals(&energy);
     *ret_energy = energy;
     return 0;
 }
 
+/* A domain whose last power still counts has no trouble yet. */
 static void set_status(struct energy *energy, const struct energy_source *source, int status)
 {
     for (size_t i = 0; i < DOMAINS_MAX; i++)
-        if (source->first_domain[i] != UINT32_MAX)
+        if (source->first_domain[i] != UINT32_MAX && !energy->domains[source->first_domain[i]].held.primed)
             energy->domains[source->first_domain[i]].status = status;
 }
 
@@ -192,6 +198,7 @@ void energy_close(struct energy *energy)
             energy_thread_ask_stop(energy->sources[i].thread);
     for (size_t i = 0; i < energy->n_sources; i++)
         close_source(&energy->sources[i]);
+    energy_witness_close(energy);
     free(energy->domains);
     free(energy->readings);
     *energy = (struct energy){0};
@@ -210,6 +217,39 @@ static bool is_due(const struct energy_source *source, uint64_t now_ns, bool at_
     return now_ns - source->last_read_ns >= (at_tick ? interval / 2 : interval + interval / 2);
 }
 
+/* Counts the power that is held up to now. What became too old is counted no longer: what was drawn since is a gap. */
+static void count_held(struct energy_domain *d, uint64_t now_ns)
+{
+    uint64_t before_uj = d->held.uj, until_ns = min_u64(now_ns, d->held_until_ns);
+
+    if (!d->held.primed)
+        return;
+    power_integral_add(&d->held, d->held.last_uw, until_ns);
+    d->window_uj += d->held.uj - before_uj;
+    d->delta.total_uj += d->held.uj - before_uj;
+    d->peak_uw = max_u64(d->peak_uw, d->held.last_uw);
+    d->last_reading_ns = max_u64(d->last_reading_ns, until_ns);
+    if (now_ns <= d->held_until_ns)
+        return;
+    power_integral_reset(&d->held);
+    d->delta.gaps++;
+    d->status = -ESTALE;
+}
+
+static void take_power(struct energy_domain *d, const struct reading *reading, uint64_t interval_ns)
+{
+    uint64_t from_ns = max_u64(reading->mono_ns, d->last_reading_ns);
+
+    count_held(d, from_ns);
+    power_integral_add(&d->held, reading->power_uw, from_ns);
+    d->held_until_ns = from_ns + max_u64(ENERGY_STALE_NS, ENERGY_HOLD_INTERVALS * interval_ns);
+    if (d->last_reading_ns == 0 || d->delta.gaps != d->gaps_seen)
+        d->window_begin_ns = from_ns;
+    d->gaps_seen = d->delta.gaps;
+    d->last_reading_ns = from_ns;
+    d->status = 0;
+}
+
 static void take_reading(struct energy *energy, const struct energy_source *source, const struct reading *reading)
 {
     uint32_t index = reading->domain < DOMAINS_MAX ? source->first_domain[reading->domain] : UINT32_MAX;
@@ -219,6 +259,13 @@ static void take_reading(struct energy *energy, const struct energy_source *sour
     if (index == UINT32_MAX)
         return;
     d = &energy->domains[index];
+    if (reading->status == 0 && reading->is_power) {
+        take_power(d, reading, source->ops->min_interval_ns);
+        return;
+    }
+    /* While a power is held, one failed reading changes nothing but what the source's message says. */
+    if (reading->status < 0 && d->held.primed)
+        return;
     d->status = reading->status;
     if (reading->status < 0)
         return;
@@ -316,6 +363,13 @@ void energy_sample(struct energy *energy, bool at_tick)
         else if (!(source->ops->flags & SOURCE_SLOW) && is_due(source, now_ns, at_tick))
             read_source(energy, source);
     }
+    now_ns = clock_now(energy->env->clock).mono_ns;
+    for (size_t i = 0; i < energy->n_domains; i++)
+        count_held(&energy->domains[i], now_ns);
+    if (at_tick) {
+        energy_rest_window(energy);
+        energy_witness_tick(energy);
+    }
 }
 
 uint64_t energy_window_span_ns(const struct energy_domain *domain)
@@ -346,6 +400,12 @@ void energy_rebase(struct energy *energy)
         else if (source->self && source->ops->reset)
             source->ops->reset(source->self, now_ns);
     }
-    for (size_t i = 0; i < energy->n_domains; i++)
-        delta_rebase(&energy->domains[i].delta);
+    for (size_t i = 0; i < energy->n_domains; i++) {
+        struct energy_domain *d = &energy->domains[i];
+
+        delta_rebase(&d->delta);
+        d->delta.gaps += d->held.primed;
+        power_integral_reset(&d->held);
+    }
+    energy_witness_rebase(energy);
 }

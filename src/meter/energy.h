@@ -8,6 +8,7 @@
 #include "base/option.h"
 #include "meter/energy_thread.h"
 #include "model/quantity.h"
+#include "sources/power_integral.h"
 #include "sources/source.h"
 
 #define ENERGY_SOURCES_MAX 16                        /* the registry's own length is checked against it */
@@ -15,6 +16,10 @@
 
 /* A silent slow source: after its own pause, so long without a new set. Ten windows of a second. */
 #define ENERGY_STALE_NS (10 * NS_PER_SEC)
+
+/* A power that was told counts until the next one is told, at most so many of its source's intervals: "last value, with
+ * its age, dropped after a limit". At least ENERGY_STALE_NS, since a service processor that is busy may miss two. */
+#define ENERGY_HOLD_INTERVALS 4
 
 /* 56 calls of 100 ms each in one read of a vendor library need 5.6 s; less than any service manager's patience. */
 #define ENERGY_CLOSE_WAIT_NS (6 * NS_PER_SEC)
@@ -33,8 +38,12 @@ struct energy_source {
     uint64_t stale_ns;                  /* monotonic: with no other set until then it counts as silent */
     bool stale;
     uint64_t reads, errors, read_ns, last_success_real_ns;
+    int64_t crosscheck_ppm; /* as a second way: what it tells less what the first one tells, of the domain that differs
+                               most, in parts per million; INT64_MIN: not known */
     char message[ENERGY_MESSAGE_MAX];
 };
+
+struct energy_witness;
 
 struct energy_domain {
     struct domain domain;
@@ -43,8 +52,22 @@ struct energy_domain {
     uint64_t window_uj; /* since energy_window_reset */
     uint64_t peak_uw;
     uint64_t idle_uw;
-    uint64_t last_reading_ns; /* monotonic time of the last good reading */
+    uint64_t last_reading_ns; /* monotonic time of the last good reading; of a held power, until when it was counted */
     uint64_t window_begin_ns; /* of the last good reading in an earlier window */
+    struct power_integral held; /* of a source that tells a power (reading.is_power) */
+    uint64_t held_until_ns;     /* monotonic: when the last power told is too old */
+    uint64_t gaps_seen;         /* delta.gaps when it was told */
+};
+
+/* The rest of the host, see energy_rest.c. */
+struct energy_rest {
+    bool in_use;
+    uint32_t index, outer; /* our domain's number, and the host's */
+    struct domain_rest parts;
+    uint64_t unmatched_uj; /* parts' energy since the host's meter last told something */
+    uint64_t owed_uj;      /* by which the parts exceeded the host so far */
+    uint64_t excess_uj;    /* given up */
+    uint64_t irregular;    /* gaps and resets of the host seen */
 };
 
 struct energy {
@@ -53,7 +76,9 @@ struct energy {
     size_t n_sources;
     struct energy_domain *domains;
     size_t n_domains;
-    struct reading *readings; /* room for DOMAINS_MAX */
+    struct energy_rest rest;
+    struct energy_witness *witness; /* NULL: there is no second way */
+    struct reading *readings;       /* room for DOMAINS_MAX */
 };
 
 /* Probes and opens in the registry's order; `off` names sources that are not wanted, a non-empty `only` the only ones
@@ -76,6 +101,20 @@ void energy_sample(struct energy *energy, bool at_tick);
  * 0: no reading. */
 uint64_t energy_window_span_ns(const struct energy_domain *domain);
 void energy_window_reset(struct energy *energy);
+
+/* energy_rest.c. Adds the rest as a domain, where there is a host and something inside it is known; at the end of a
+ * window its energy; what it is made of as a line of text. */
+void energy_rest_add(struct energy *energy);
+void energy_rest_window(struct energy *energy);
+void energy_rest_describe(const struct energy *energy, struct buf *out);
+
+/* energy_witness.c. Opens `source`, another way to what `against` reads, to be compared with it; false when it cannot
+ * be opened or there is a witness already. */
+bool energy_witness_open(struct energy *energy, const struct topology *topology, struct energy_source *source,
+                         const char *against);
+void energy_witness_tick(struct energy *energy);
+void energy_witness_rebase(struct energy *energy);
+void energy_witness_close(struct energy *energy);
 
 /* After a suspend: sources forget their baselines; what was drawn meanwhile is a gap. */
 void energy_rebase(struct energy *energy);

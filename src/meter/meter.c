@@ -176,13 +176,14 @@ static int open_activity(struct meter *meter, struct carnot_err *err)
 }
 
 /* Energy that comes in every tenth window would all be billed to who ran in that one: a window is never shorter than
- * what the slowest source gives. */
+ * what the slowest source gives. Sources with a thread of their own do not count: those that are read seldom tell a
+ * power, which is counted in every window. */
 static void raise_interval(struct meter *meter)
 {
     uint64_t *interval_ns = &meter->settings.attribution_interval_ns;
 
     for (size_t i = 0; i < meter->energy.n_sources; i++)
-        if (meter->energy.sources[i].self)
+        if (meter->energy.sources[i].self && !(meter->energy.sources[i].ops->flags & SOURCE_SLOW))
             *interval_ns = max_u64(*interval_ns, meter->energy.sources[i].ops->min_interval_ns / 2);
 }
 
@@ -460,6 +461,7 @@ void meter_describe(const struct meter *meter, struct buf *out)
         if (source->self && source->ops->describe)
             source->ops->describe(source->self, out);
     }
+    energy_rest_describe(&meter->energy, out);
     buf_printf(out, "activity: %s (%s)%s%s\n", meter->activity->name, meter->activity->tier,
                meter->activity->blind[0] ? "; not seen: " : "", meter->activity->blind);
     if (meter->activity_note[0])

@@ -71,6 +71,7 @@ static int seal_sources(const struct meter *meter, struct batch *batch)
             .errors = from->errors,
             .read_ns = from->read_ns,
             .last_success_real_ns = from->last_success_real_ns,
+            .crosscheck_ppm = from->crosscheck_ppm,
             .message = message,
         };
     }

@@ -70,7 +70,9 @@ struct batch_source {
     uint64_t reads, errors; /* since start */
     uint64_t read_ns;       /* duration of the last reading */
     uint64_t last_success_real_ns;
-    const char *message; /* what is wrong, "" when up */
+    int64_t crosscheck_ppm; /* a second way to counters: what it tells less what the one in use tells, parts per million
+                               of the larger; INT64_MIN: none, or not yet */
+    const char *message;    /* what is wrong, "" when up */
 };
 
 struct batch_activity {

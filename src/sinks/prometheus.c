@@ -286,6 +286,11 @@ static const struct field source_fields[] = {
      9},
 };
 
+static const struct family source_crosscheck = {
+    "carnot_source_crosscheck_ratio", FAMILY_GAUGE, "ratio",
+    "Of a second way to counters that are read already: what it tells less what the one in use tells, in the last "
+    "minute, as a part of the larger; of the domain that differs most; absent until known."};
+
 static const struct family activity_info = {
     "carnot_activity", FAMILY_INFO, NULL,
     "How CPU time is seen and how energy is split by it, always 1: reader, its tier, method and idle policy."};
@@ -392,6 +397,23 @@ static void write_sources(struct writer *w)
     }
 }
 
+static void write_source_crosscheck(struct writer *w)
+{
+    const struct batch *batch = w->batch;
+    bool begun = false;
+
+    for (size_t i = 0; i < batch->n_sources; i++) {
+        if (batch->sources[i].crosscheck_ppm == INT64_MIN)
+            continue;
+        if (!begun)
+            exposition_family(&w->x, &source_crosscheck);
+        begun = true;
+        exposition_row(&w->x);
+        exposition_label(&w->x, "source", batch->sources[i].name);
+        exposition_value_signed(&w->x, batch->sources[i].crosscheck_ppm, 6);
+    }
+}
+
 static void write_activity(struct writer *w)
 {
     const struct batch *batch = w->batch;
@@ -428,6 +450,7 @@ int prometheus_write(const struct batch *batch, enum prometheus_format format, c
     write_units(&w, options->processes);
     write_intensity(&w);
     write_sources(&w);
+    write_source_crosscheck(&w);
     write_activity(&w);
     write_fields(&w, self_fields, ELEMENTSOF(self_fields), &batch->self);
     exposition_single(&w.x, &batch_timestamp, batch->end.real_ns, 9);

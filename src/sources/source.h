@@ -24,8 +24,11 @@ struct reading {
     int status;          /* 0; -ENODATA nothing this time; -ENOENT/-ENODEV vanished; -EIO, -EACCES, ... broken */
     uint64_t counter_uj; /* raw, as the hardware gives it; may wrap */
     uint64_t modulus_uj; /* value at which counter_uj goes back to 0; 0: it does not wrap or the range is unknown */
-    uint64_t mono_ns;    /* when it was read */
-    uint64_t idle_uw;    /* idle power of the domain if the source knows better now than at open, else 0 */
+    bool is_power; /* no counter: power_uw is what the domain draws until the next reading. For what is read seldom
+                    * (a BMC): the meter counts it in every window, and stops when it is too old */
+    uint64_t power_uw;
+    uint64_t mono_ns; /* when it was read */
+    uint64_t idle_uw; /* idle power of the domain if the source knows better now than at open, else 0 */
     bool gap; /* energy since the last good reading is missing from the counter, which went on without a jump: what the
                * difference tells is a lower bound, counted as a gap */
 };

@@ -84,7 +84,8 @@ static void powercap_before_registers(void **state)
     put_powercap();
     put_register(0x606, 0xa0e03);
     put_register(0x611, 16384);
-    assert_used(NULL, "rapl_powercap", "rapl_msr", -EALREADY, "not needed: rapl_powercap reads the same counters");
+    assert_used(NULL, "rapl_powercap", "rapl_msr", -EALREADY,
+                "not needed but to check it: rapl_powercap reads the same counters");
     assert_used(&off, "rapl_msr", "rapl_powercap", -ECANCELED, "switched off"); /* the next one takes over */
     rapl_default_settings.mode = RAPL_MSR;
     assert_used(NULL, "rapl_msr", "rapl_powercap", -ECANCELED, "not used: rapl.mode is msr");
@@ -104,9 +105,53 @@ static void perf_before_all(void **state)
         print_message("skipped: this kernel lets us open no event: %s\n", err.msg);
         skip();
     }
-    assert_used(NULL, "rapl_perf", "rapl_powercap", -EALREADY, "not needed: rapl_perf reads the same counters");
+    assert_used(NULL, "rapl_perf", "rapl_powercap", -EALREADY,
+                "not needed but to check it: rapl_perf reads the same counters");
     rapl_default_settings.mode = RAPL_SYSFS;
     assert_used(NULL, "rapl_powercap", "rapl_perf", -ECANCELED, "not used: rapl.mode is sysfs");
+}
+
+/* Two ways read by the same meter: powercap in microjoules, the register in its own unit of 2^-14 J. */
+static void advance_both(struct energy *energy, uint64_t *counter, unsigned seconds, uint64_t msr_numerator)
+{
+    char text[32];
+
+    for (unsigned i = 0; i < seconds; i++) {
+        *counter += 200 << 14; /* 200 W */
+        snprintf(text, sizeof(text), "%llu\n", (unsigned long long)(*counter * 15625 >> 8));
+        scratch_write(&s, "sys/class/powercap/intel-rapl:0/energy_uj", text);
+        put_register(0x611, *counter / msr_numerator);
+        fake_clock_advance(&s.clock, NS_PER_SEC);
+        energy_sample(energy, true);
+        energy_window_reset(energy);
+    }
+}
+
+static void two_ways_are_compared(void **state)
+{
+    const struct energy_source *msr;
+    struct energy energy;
+    uint64_t counter = 1 << 20;
+
+    put_powercap();
+    put_register(0x606, 0xa0e03);
+    put_register(0x611, 16384);
+    assert_int_equal(energy_open(&s.env, &topology, NULL, NULL, &energy, NULL), 0);
+    msr = source(&energy, "rapl_msr");
+    assert_int_equal(msr->crosscheck_ppm, INT64_MIN);
+    advance_both(&energy, &counter, 50, 1);
+    assert_int_equal(msr->crosscheck_ppm, INT64_MIN); /* not yet */
+    advance_both(&energy, &counter, 30, 1);
+    assert_in_range(msr->crosscheck_ppm + 3, 0, 6);
+    assert_non_null(strstr(msr->message, "they agree to "));
+
+    /* A unit of which one is four times the other: what a driver with a wrong table does. */
+    put_register(0x611, counter / 4);
+    advance_both(&energy, &counter, 90, 4);
+    assert_in_range(msr->crosscheck_ppm + 750000, 0, 20);
+    assert_non_null(strstr(msr->message, "75.0 % less than rapl_powercap of package-0"));
+    assert_int_equal(energy.domains[0].status, 0); /* the one in use goes on */
+    energy_close(&energy);
 }
 
 /* The register tells, whichever way the energy is read. */
@@ -216,11 +261,8 @@ static void gaps_of_a_source_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(powercap_before_registers),
-        TEST(perf_before_all),
-        TEST(filtering_marks_powercap),
-        TEST(filtering_may_be_on),
-        TEST(gaps_of_a_source_are_counted),
+        TEST(powercap_before_registers), TEST(perf_before_all),     TEST(two_ways_are_compared),
+        TEST(filtering_marks_powercap),  TEST(filtering_may_be_on), TEST(gaps_of_a_source_are_counted),
     };
 
     return cmocka_run_group_tests_name("energy_rapl", tests, NULL, NULL);

@@ -198,9 +198,13 @@ void fake_batch_init(struct batch *batch)
                                        .reads = 20,
                                        .read_ns = 45000,
                                        .last_success_real_ns = 1700000002000000000,
+                                       .crosscheck_ppm = INT64_MIN,
                                        .message = ""};
-    sources[1] = (struct batch_source){
-        .name = "model", .reads = 20, .errors = 2, .message = "cannot read proc/stat: give the agent the right to"};
+    sources[1] = (struct batch_source){.name = "model",
+                                       .reads = 20,
+                                       .errors = 2,
+                                       .crosscheck_ppm = -12500,
+                                       .message = "cannot read proc/stat: give the agent the right to"};
 
     *batch = (struct batch){
         .seq = 12,

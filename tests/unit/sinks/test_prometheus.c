@@ -316,7 +316,7 @@ static void test_unknown_crosscheck_is_absent(void **state)
     batch.activity.crosscheck_ppm = INT64_MIN;
     buf_init(&out, PROMETHEUS_BYTES_MAX);
     assert_int_equal(prometheus_write(&batch, PROMETHEUS_TEXT_004, &with_processes, &out), 0);
-    assert_null(strstr(buf_str(&out), "crosscheck"));
+    assert_null(strstr(buf_str(&out), "activity_crosscheck"));
     buf_done(&out);
 }
 
