@@ -2,20 +2,25 @@
 /* What a method of attribution is: from what each cell did on one package in one window, and the energy that the
  * package took, to each cell's share of it. One file a method, one line in method_registry.c.
  *
- * A method may learn from window to window (one state per domain). It knows nothing of units, cgroups or sources. */
+ * A method may learn from window to window: one object per domain. It knows nothing of units, cgroups or sources.
+ * Formulas, sources and limits: docs/METHODS.md, section 12. */
 #ifndef CARNOT_ATTRIBUTION_METHOD_H
 #define CARNOT_ATTRIBUTION_METHOD_H
 
 #include "base/err.h"
 #include "base/util.h"
 
-/* What is known of a cell's work on one package; which of them are really known is said by the window. */
+/* What is known of a cell's work on one package; which of them are really known is said by the window. All are sums
+ * over the cell's threads: two cells that are one job cut in two have the features of that job when added. */
 enum feature {
     FEATURE_CPU_NS,        /* on-CPU time */
     FEATURE_OVERLAP_NS,    /* the part of it during which the sibling hyperthread ran too */
+    FEATURE_PRESENT_NS,    /* the cell's part of the time in which the package was awake: at every instant 1 is divided
+                              equally among the players present (method_window.group), a player's part goes to its cells
+                              by on-CPU time; all cells together: present_ns */
     FEATURE_CYCLES,        /* unhalted core cycles */
     FEATURE_INSTRUCTIONS,  /* retired */
-    FEATURE_LOCAL_MISSES,  /* last-level misses served by this package's node */
+    FEATURE_LOCAL_MISSES,  /* last-level misses of the cell's threads here, served by this package's node */
     FEATURE_REMOTE_MISSES, /* served by another */
     FEATURE_NODE_MISSES,   /* misses of whatever package's threads that this node served: DRAM traffic */
     FEATURE_RESIDENT,      /* byte x ns of memory on this node, shared pages weighted */
@@ -27,56 +32,83 @@ struct cell_features {
     uint64_t value[FEATURES];
 };
 
-/* One domain (a package, or the DRAM of a node) and window. */
+/* One domain (a package, or the DRAM of a node) and window. Times of 0 mean unknown. */
 struct method_window {
-    uint64_t energy_uj; /* measured */
-    uint64_t sensor_uj; /* standard uncertainty of it: resolution and update time of the counter */
-    uint64_t window_ns;
+    uint64_t energy_uj;    /* measured */
+    uint64_t sensor_uj;    /* standard uncertainty of it: sensor_window_sigma_uj in interval.h makes it */
+    uint64_t window_ns;    /* that the energy and the features belong to */
     uint64_t idle_uw;      /* known idle power, 0: unknown */
     uint32_t n_cpus;       /* online logical CPUs of the domain */
-    uint32_t n_cores;      /* physical cores of them */
-    uint64_t core_busy_ns; /* summed over cores: time in which at least one of its threads ran; 0: unknown */
-    uint64_t present_ns;   /* time in which any core ran; 0: unknown */
+    uint32_t n_cores;      /* physical cores of them; 0: unknown, taken for n_cpus */
+    uint64_t base_khz;     /* nominal frequency of the cores, for voltage; 0: unknown */
+    uint64_t core_busy_ns; /* summed over cores: time in which at least one of its threads ran */
+    uint64_t present_ns;   /* time in which any core ran */
+    uint64_t resident;     /* byte x ns in use on the node by anyone, the page cache and the kernel too */
     unsigned known;        /* FEATURE_BIT of each feature that is measured, not 0 for want of a counter */
     bool dram;             /* memory, not a package */
+    uint32_t generation;   /* another number: not the same hardware any more (hotplug, microcode); forget what was learned */
     size_t n;
     const struct cell_features *cells;
+    const uint32_t *group; /* [n] the tenant of each cell, a player in games of shared cost; values of n_groups and above
+                              (kernel, monitor) are one player together. NULL: unknown */
+    uint32_t n_groups;
 };
 
-struct method_share {
-    uint64_t uj;     /* active energy of the cell */
-    double sigma_uj; /* standard uncertainty, everything but the sensor's common part */
+/* How wrong a share may be, everything but the sensor's part. A unit's error is made from its cells' by adding `mode_uj`
+ * component by component (errors of what the model has learned are the same for all cells of a domain, and with idle
+ * they add up to 0) and by method_spread_uj of the unit's share; interval.h does it. */
+#define METHOD_MODES 8
+struct method_error {
+    double sigma_uj; /* of this cell alone: all of it */
+    double mode_uj[METHOD_MODES];
 };
 
 struct method_result {
     uint64_t active_uj, idle_uj, residual_uj; /* for a conserving method: their sum is energy_uj, and the shares' is
                                                  active_uj */
-    double idle_sigma_uj;
+    struct method_error idle;
+    double spread;    /* standard deviation, over workloads, of the energy of what the method takes for equal work */
+    double crowding;  /* sum over groups of (share / active)^2: 1 with one group, or where groups are unknown */
     double misfit;    /* |model - measured| / measured before conservation; 0 for methods without a model */
-    const char *used; /* what was really done, static: "counters", or the method it fell back to and why */
+    uint32_t epoch;   /* errors of two windows are the same errors only while this does not change */
+    const char *used; /* what was really done, static: "counters", or what it fell back to and why */
 };
 
 struct method_settings {
-    double smt_factor;   /* power of a core with both hyperthreads busy over one: 1.1 */
-    double gamma, delta; /* energat: 0.3 and 0.2 */
-    bool normalise;      /* energat: scaled so that it conserves */
-    uint64_t base_uw;    /* energat: baseline power of the domain */
+    double smt_factor;    /* power of a core with both hyperthreads busy over one: 1.1 */
+    double gamma, delta;  /* energat: 0.3 and 0.2 */
+    bool normalise;       /* energat: scaled so that it conserves */
+    uint64_t base_uw;     /* energat: baseline power of the domain */
+    double voltage_slope; /* counters: relative change of voltage over that of frequency: 0.5 */
+    double spread;        /* counters: how differently workloads use energy for the same counts: 0.05 */
 };
+#define METHOD_SETTINGS_DEFAULT                                                                                        \
+    ((struct method_settings){                                                                                         \
+        .smt_factor = 1.1, .gamma = 0.3, .delta = 0.2, .voltage_slope = 0.5, .spread = 0.05})
 
 struct method_ops {
     const char *name; /* "cpu_time" */
     const char *summary;
     unsigned needs; /* FEATURE_BITs without which it falls back */
-    bool conserves;
+    bool conserves; /* with the settings that allow it to */
+    /* One object for one domain. Settings out of range: -EINVAL with the sentence. */
     int (*open)(const struct method_settings *settings, void **ret_self, struct carnot_err *err);
-    /* shares[n]. Never fails: what cannot be told is residual or a wide sigma. Does not allocate after the first calls.
-     */
-    void (*split)(void *self, const struct method_window *window, struct method_share *shares,
+    /* ret_uj[n] gets the active energy of each cell, ret_errors[n] (or NULL) its uncertainty. Never fails: what cannot
+     * be told is residual or a wide error. Does not allocate while the number of groups does not grow. */
+    void (*split)(void *self, const struct method_window *window, uint64_t *ret_uj, struct method_error *ret_errors,
                   struct method_result *ret_result);
     void *(*close)(void *self); /* NULL-safe, returns NULL */
 };
 
 extern const struct method_ops *const method_registry[];
 extern const size_t method_registry_count;
+
+/* NULL when there is none of that name. */
+const struct method_ops *method_find(const char *name);
+
+/* The error of a share that comes from workloads being different: with share x of the active energy A and deviations d_g
+ * (standard deviation: spread) of each group's energy for the same work, conservation leaves x d - (x / A) sum x_g d_g.
+ * 0 for nothing and for everything, and the same for a job in one piece or in many. */
+double method_spread_uj(const struct method_result *result, double share_uj);
 
 #endif
