@@ -59,7 +59,7 @@ static uint32_t weigh(struct meter *meter, const struct domain *domain)
         n_cpus += meter->buckets.bucket[b].n_cpus;
     }
     for (uint32_t i = 0; i < cells->n; i++) {
-        const uint64_t *ns = cells->bucket_ns + (size_t)i * cells->n_buckets;
+        const uint64_t *ns = cells->bucket_ns + (size_t)i * cells->n_columns;
         uint64_t sum = 0;
 
         for (uint32_t k = 0; k < n_covered; k++)

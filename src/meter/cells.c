@@ -30,7 +30,7 @@ static int grow(struct cells *cells)
     if (!cell)
         return -ENOMEM;
     cells->cells = cell;
-    bucket_ns = realloc(cells->bucket_ns, (size_t)cap * cells->n_buckets * sizeof *bucket_ns);
+    bucket_ns = realloc(cells->bucket_ns, (size_t)cap * cells->n_columns * sizeof *bucket_ns);
     if (!bucket_ns)
         return -ENOMEM;
     cells->bucket_ns = bucket_ns;
@@ -63,7 +63,7 @@ static int cell_of(struct cells *cells, const struct cell *want)
     cells->cells[cells->n] = *want;
     cells->cells[cells->n].cpu_ns = 0;
     cells->group[cells->n] = want->owner == CELL_UNITS ? want->cgroup : SPLIT_NO_GROUP;
-    memset(cells->bucket_ns + (size_t)cells->n * cells->n_buckets, 0, cells->n_buckets * sizeof(uint64_t));
+    memset(cells->bucket_ns + (size_t)cells->n * cells->n_columns, 0, cells->n_columns * sizeof(uint64_t));
     return (int)cells->n++;
 }
 
@@ -80,18 +80,17 @@ static uint64_t sum_ns(const uint64_t *ns, uint32_t n)
 static void lose_time(struct cells *cells, const uint64_t *ns)
 {
     cells->lost_ns += sum_ns(ns, cells->n_buckets);
-    for (uint32_t b = 0; b < cells->n_buckets; b++)
+    for (uint32_t b = 0; b < cells->n_columns; b++)
         cells->bucket_ns[b] += ns[b];
 }
 
 static void add_to_cell(struct cells *cells, uint32_t index, const uint64_t *ns)
 {
-    uint64_t *sum = cells->bucket_ns + (size_t)index * cells->n_buckets;
+    uint64_t *sum = cells->bucket_ns + (size_t)index * cells->n_columns;
 
-    for (uint32_t b = 0; b < cells->n_buckets; b++) {
+    for (uint32_t b = 0; b < cells->n_columns; b++)
         sum[b] += ns[b];
-        cells->cells[index].cpu_ns += ns[b];
-    }
+    cells->cells[index].cpu_ns += sum_ns(ns, cells->n_buckets);
 }
 
 /* Returns the cell, or -ENOMEM when the time was lost to the residual. */
@@ -215,9 +214,12 @@ static void add_rest(struct cells *cells, struct unit_table *table, const struct
 int cells_build(struct cells *cells, struct unit_table *table, const struct activity_window *activity,
                 uint32_t n_buckets, const struct cells_window *window)
 {
-    if (cells->n_buckets != n_buckets) {
+    uint32_t n_columns = activity->n_columns > n_buckets ? activity->n_columns : n_buckets;
+
+    if (cells->n_buckets != n_buckets || cells->n_columns != n_columns) {
         cells_done(cells);
         cells->n_buckets = n_buckets;
+        cells->n_columns = n_columns;
     }
     cells->n = 0;
     cells->lost_ns = 0;

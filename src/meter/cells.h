@@ -26,8 +26,8 @@ struct cell {
 
 struct cells {
     struct cell *cells;  /* [cap] */
-    uint64_t *bucket_ns; /* [cap * n_buckets] */
-    uint32_t n, cap, n_buckets;
+    uint64_t *bucket_ns; /* [cap * n_columns], rows of time as activity_window has them */
+    uint32_t n, cap, n_buckets, n_columns;
     uint32_t *group; /* [cap] for split: the cgroup, or SPLIT_NO_GROUP */
     struct u64map by_key;
     uint64_t lost_ns; /* on-CPU time that found no owner (out of memory): in cell 0, whose energy is residual */
@@ -39,6 +39,12 @@ void cells_done(struct cells *cells);
 struct cells_window {
     uint64_t boot_to_real_ns, now_real_ns, seq;
 };
+
+/* Overlap is known when there are columns beyond the buckets. */
+static inline bool cells_have_overlap(const struct cells *cells)
+{
+    return cells->n_columns > cells->n_buckets;
+}
 
 /* Fills cells from the activity, making units as needed and marking ended ones. 0, or -ENOMEM (what did not fit is in
  * lost_ns). */

@@ -47,11 +47,16 @@ struct topology_buckets {
         int package, die, node;
         uint32_t n_cpus; /* online CPUs in it */
     } bucket[BUCKETS_MAX];
+    uint32_t n_packages; /* those with a CPU online at the start, at most BUCKETS_MAX */
+    int package_id[BUCKETS_MAX];
 };
 
 int topology_buckets(const struct topology *topology, uint32_t max_buckets, struct topology_buckets *ret_buckets,
                      struct carnot_err *err);
 void topology_buckets_done(struct topology_buckets *buckets);
+
+/* Which of package_id[] it is; -ENOENT. */
+int topology_package_index(const struct topology_buckets *buckets, int package);
 
 /* Follows CPUs that come online or go offline: one small file read when nothing changed. Returns 0 then, and 1 when
  * CPUs and buckets were brought up to date in place; -errno leaves both as they were, to be tried again. A CPU that

@@ -87,6 +87,24 @@ static bool fill(struct maker *maker, enum grain grain)
     return true;
 }
 
+int topology_package_index(const struct topology_buckets *buckets, int package)
+{
+    for (uint32_t i = 0; i < buckets->n_packages; i++)
+        if (buckets->package_id[i] == package)
+            return (int)i;
+    return -ENOENT;
+}
+
+static void list_packages(const struct topology *topology, struct topology_buckets *buckets)
+{
+    for (uint32_t cpu = 0; cpu < topology->n_cpus && buckets->n_packages < BUCKETS_MAX; cpu++) {
+        const struct topology_cpu *c = &topology->cpus[cpu];
+
+        if (c->online && c->package >= 0 && topology_package_index(buckets, c->package) < 0)
+            buckets->package_id[buckets->n_packages++] = c->package;
+    }
+}
+
 int topology_buckets(const struct topology *topology, uint32_t max_buckets, struct topology_buckets *ret_buckets,
                      struct carnot_err *err)
 {
@@ -102,6 +120,7 @@ int topology_buckets(const struct topology *topology, uint32_t max_buckets, stru
 
     for (int grain = GRAIN_CPU; grain < GRAINS; grain++) {
         if (fill(&maker, (enum grain)grain)) {
+            list_packages(topology, &buckets);
             *ret_buckets = buckets;
             return 0;
         }

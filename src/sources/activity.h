@@ -33,7 +33,8 @@ struct activity_task {
     unsigned flags;
     uint64_t start_boot_ns;   /* with pid: identity, since pids are reused */
     char comm[TASK_COMM_LEN]; /* of the process (its first thread), not of the thread */
-    const uint64_t *ns;       /* [n_buckets] in this window; valid until the next call */
+    const uint64_t *ns;       /* [n_columns] in this window: time by bucket, see activity_window; valid until the next
+                               * call */
 };
 
 /* On-CPU time of a cgroup in this window that belongs to no task listed (table full, ended unseen between two polls).
@@ -41,11 +42,14 @@ struct activity_task {
 struct activity_rest {
     uint32_t cgroup;
     uint32_t session;   /* 0: none */
-    const uint64_t *ns; /* [n_buckets] */
+    const uint64_t *ns; /* [n_columns] */
 };
 
+/* A row of time has a column per bucket, and, where overlap is known, one more per package
+ * (topology_buckets.package_id): the part of the time there during which the other hyperthread of the core ran, too. */
 struct activity_window {
     uint64_t end_mono_ns;
+    uint32_t n_columns; /* n_buckets + n_packages with overlap; 0 or n_buckets without */
     const struct activity_task *tasks; /* those that ran, and (TASK_ENDED, 0 ns) those listed before that ended since */
     size_t n_tasks;
     const struct activity_rest *rests;

@@ -11,6 +11,7 @@
 
 #include "sources/activity.h"
 #include "sources/bpf_cgroups.h"
+#include "sources/bpf_cores.h"
 #include "sources/bpf_ends.h"
 #include "sources/bpf_load.h"
 #include "sources/bpf_rests.h"
@@ -25,12 +26,13 @@
 #define ENDED_SHARE   4         /* one of so many rows may be listed ended in a window, the rest go to their cgroup */
 
 _Static_assert(SWITCH_BUCKETS_MAX >= BUCKETS_MAX && SWITCH_CPUS_MAX >= CPUS_MAX, "bpf/switch.h limits");
-_Static_assert(sizeof(struct switch_cpu) == 64 && sizeof(struct switch_row) == 64, "one cache line each");
+_Static_assert(sizeof(struct switch_cpu) == 64 && sizeof(struct switch_row) == 64 && sizeof(struct switch_core) == 64,
+               "one cache line each");
 _Static_assert(SWITCH_COMM_LEN == TASK_COMM_LEN, "comm");
 
 struct activity_bpf {
     struct carnot_clock *clock;
-    uint32_t n_buckets, n_cpus, monitor_pid, ended_max;
+    uint32_t n_buckets, n_columns, n_cpus, monitor_pid, ended_max;
     struct bpf_programs programs;
     struct bpf_tables tables;
     struct bpf_cgroups cgroups;
@@ -148,7 +150,7 @@ static int list_row(struct activity_bpf *self, uint32_t at, unsigned flags, stru
     if (!bpf_tables_take(&self->tables, at, ns)) {
         if (!(flags & TASK_ENDED))
             return 0;
-        memset(ns, 0, self->n_buckets * sizeof(*ns));
+        memset(ns, 0, self->n_columns * sizeof(*ns));
     }
     task = describe(self, row, look_up(self, at, row), flags);
     bpf_window_put(self->building, &task);
@@ -166,12 +168,12 @@ static int fold_row(struct activity_bpf *self, uint32_t at, struct carnot_err *e
 {
     struct bpf_row_note note = look_up(self, at, bpf_tables_row(&self->tables, at));
     uint64_t *sum = bpf_window_rest(self->building, note.cgroup, note.session);
-    uint64_t ns[BUCKETS_MAX];
+    uint64_t ns[2 * BUCKETS_MAX]; /* buckets, and at most as many packages */
 
     if (!sum)
         return no_memory(err);
     if (bpf_tables_take(&self->tables, at, ns))
-        add_all(sum, ns, self->n_buckets);
+        add_all(sum, ns, self->n_columns);
     return 0;
 }
 
@@ -266,6 +268,7 @@ static void fill_window(struct activity_bpf *self, struct bpf_window *window, ui
     bpf_programs_run_time(&self->programs, &run_ns, &run_count);
     *ret = (struct activity_window){
         .end_mono_ns = mono_ns,
+        .n_columns = self->n_columns,
         .tasks = window->tasks,
         .n_tasks = window->n_tasks,
         .rests = window->rests,
@@ -348,7 +351,7 @@ static int open_tables(struct activity_bpf *self, const struct bpf_settings *set
     const struct bpf_programs *programs = &self->programs;
     const struct bpf_tables_args tables = {
         .n_rows = settings->n_rows,
-        .n_buckets = settings->n_buckets,
+        .n_columns = settings->n_columns,
         .free_ring_size = settings->free_ring_size,
         .closed_ring_size = settings->closed_ring_size,
         .rows_fd = programs->rows_fd,
@@ -358,7 +361,7 @@ static int open_tables(struct activity_bpf *self, const struct bpf_settings *set
         .control = programs->control,
     };
     const struct bpf_rests_args rests = {
-        .n_buckets = settings->n_buckets,
+        .n_columns = settings->n_columns,
         .rests_fd = programs->rests_fd,
         .ns_fd = programs->rest_ns_fd,
         .index_fd = programs->rest_index_fd,
@@ -427,23 +430,27 @@ static int bpf_open(const struct activity_args *args, void **ret_self, struct ca
     n_rows = n_rows < TASKS_MIN ? TASKS_MIN : n_rows > TASKS_MAX ? TASKS_MAX : n_rows;
     settings = (struct bpf_settings){
         .n_rows = n_rows,
-        .n_buckets = args->buckets->n,
+        .smt = bpf_cores_are_shared(args->topology),
+        .n_columns = args->buckets->n,
         .n_cpus = args->topology->n_cpus,
         .free_ring_size = power_of_two((uint32_t)min_u64(n_rows, FREE_RING_MAX)),
         .closed_ring_size = power_of_two(n_rows),
         .cpuacct = cgroup_tree_hierarchy(args->cgroups) == CGROUP_V1,
         .hierarchy_id = cgroup_tree_hierarchy_id(args->cgroups),
     };
+    if (settings.smt)
+        settings.n_columns += args->buckets->n_packages;
     self = calloc(1, sizeof(*self));
     if (!self)
         return carnot_err_set(err, ENOMEM, "no memory for the BPF reader");
     self->clock = args->env->clock;
-    self->n_buckets = settings.n_buckets;
+    self->n_buckets = args->buckets->n;
+    self->n_columns = settings.n_columns;
     self->n_cpus = settings.n_cpus;
     self->monitor_pid = args->monitor_pid;
     self->ended_max = n_rows / ENDED_SHARE;
-    bpf_window_init(&self->windows[0], self->n_buckets);
-    bpf_window_init(&self->windows[1], self->n_buckets);
+    bpf_window_init(&self->windows[0], self->n_columns);
+    bpf_window_init(&self->windows[1], self->n_columns);
     self->building = &self->windows[0];
 
     r = bpf_programs_load(&settings, &self->programs, err);
@@ -451,6 +458,8 @@ static int bpf_open(const struct activity_args *args, void **ret_self, struct ca
         r = bpf_programs_measure(&self->programs, err);
     if (r == 0)
         r = open_tables(self, &settings, args->buckets, err);
+    if (r == 0 && settings.smt)
+        r = bpf_cores_fill(self->programs.cores_fd, args->topology, args->buckets, self->n_buckets, err);
     if (r == 0)
         r = bpf_cgroups_open(&self->cgroups, args->cgroups, self->programs.events_fd, self->programs.control, err);
     if (r == 0) {

@@ -88,11 +88,12 @@ static int set_sizes(struct switch_bpf *skel, const struct bpf_settings *setting
         uint32_t entries;
     } sizes[] = {
         {skel->maps.cpus, settings->n_cpus},
+        {skel->maps.cores, settings->n_cpus},
         {skel->maps.rows, settings->n_rows},
-        {skel->maps.row_ns, settings->n_rows * settings->n_buckets},
+        {skel->maps.row_ns, settings->n_rows * settings->n_columns},
         {skel->maps.free_ring, settings->free_ring_size},
         {skel->maps.closed_ring, settings->closed_ring_size},
-        {skel->maps.rest_ns, SWITCH_RESTS * settings->n_buckets},
+        {skel->maps.rest_ns, SWITCH_RESTS * settings->n_columns},
     };
 
     for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
@@ -114,7 +115,8 @@ int bpf_programs_load(const struct bpf_settings *settings, struct bpf_programs *
     if (!skel)
         return load_error(-errno, "open", err);
 
-    skel->rodata->n_buckets = settings->n_buckets;
+    skel->rodata->n_columns = settings->n_columns;
+    skel->rodata->smt = settings->smt;
     skel->rodata->n_cpus = settings->n_cpus;
     skel->rodata->free_mask = settings->free_ring_size - 1;
     skel->rodata->closed_mask = settings->closed_ring_size - 1;
@@ -134,6 +136,7 @@ int bpf_programs_load(const struct bpf_settings *settings, struct bpf_programs *
 
     programs.skel = skel;
     programs.control = &skel->bss->control;
+    programs.cores_fd = bpf_map__fd(skel->maps.cores);
     programs.cpus_fd = bpf_map__fd(skel->maps.cpus);
     programs.rows_fd = bpf_map__fd(skel->maps.rows);
     programs.row_ns_fd = bpf_map__fd(skel->maps.row_ns);

@@ -11,7 +11,8 @@
 
 struct bpf_settings {
     uint32_t n_rows;
-    uint32_t n_buckets;
+    uint32_t n_columns; /* of a row of time */
+    bool smt;           /* the last ones are overlap of hyperthreads, see bpf_cores.h */
     uint32_t n_cpus;
     uint32_t free_ring_size;   /* power of two */
     uint32_t closed_ring_size; /* power of two, at least n_rows */
@@ -24,7 +25,8 @@ struct switch_bpf;
 struct bpf_programs {
     struct switch_bpf *skel;
     struct switch_control *control;
-    int cpus_fd, rows_fd, row_ns_fd, free_ring_fd, closed_ring_fd, rests_fd, rest_ns_fd; /* owned by the skeleton */
+    int cores_fd; /* owned by the skeleton, as the next are */
+    int cpus_fd, rows_fd, row_ns_fd, free_ring_fd, closed_ring_fd, rests_fd, rest_ns_fd;
     int rest_index_fd, rest_free_fd, events_fd, marks_fd;
     int account_fd;
     int stats_fd; /* -1: the kernel does not measure the programs for us */

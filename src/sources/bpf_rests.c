@@ -20,7 +20,7 @@ static struct switch_rest *owner_of(const struct bpf_rests *rests, uint32_t entr
 
 static const uint64_t *ns_of(const struct bpf_rests *rests, uint32_t entry)
 {
-    return (const uint64_t *)(const void *)rests->ns.base + (size_t)entry * rests->n_buckets;
+    return (const uint64_t *)(const void *)rests->ns.base + (size_t)entry * rests->n_columns;
 }
 
 static int map_all(struct bpf_region *region, int fd, size_t size, struct carnot_err *err)
@@ -43,11 +43,11 @@ static int fill_free(const struct bpf_rests *rests, struct carnot_err *err)
 
 int bpf_rests_open(struct bpf_rests *rests, const struct bpf_rests_args *args, struct carnot_err *err)
 {
-    size_t ns_size = (size_t)SWITCH_RESTS * args->n_buckets * sizeof(uint64_t);
+    size_t ns_size = (size_t)SWITCH_RESTS * args->n_columns * sizeof(uint64_t);
     int r;
 
     *rests = (struct bpf_rests){
-        .n_buckets = args->n_buckets,
+        .n_columns = args->n_columns,
         .index_fd = args->index_fd,
         .free_fd = args->free_fd,
         .control = args->control,
@@ -79,9 +79,9 @@ bool bpf_rests_begin(struct bpf_rests *rests)
 
 bool bpf_rests_gained(const struct bpf_rests *rests, uint32_t entry, struct switch_rest *ret_owner)
 {
-    const uint64_t *prev = rests->prev + (size_t)entry * rests->n_buckets;
+    const uint64_t *prev = rests->prev + (size_t)entry * rests->n_columns;
 
-    if (memcmp(ns_of(rests, entry), prev, rests->n_buckets * sizeof(*prev)) == 0)
+    if (memcmp(ns_of(rests, entry), prev, rests->n_columns * sizeof(*prev)) == 0)
         return false;
     __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the owner was written before the first time */
     *ret_owner = *owner_of(rests, entry);
@@ -91,9 +91,9 @@ bool bpf_rests_gained(const struct bpf_rests *rests, uint32_t entry, struct swit
 void bpf_rests_take(struct bpf_rests *rests, uint32_t entry, uint64_t *sum)
 {
     const uint64_t *ns = ns_of(rests, entry);
-    uint64_t *prev = rests->prev + (size_t)entry * rests->n_buckets;
+    uint64_t *prev = rests->prev + (size_t)entry * rests->n_columns;
 
-    for (uint32_t b = 0; b < rests->n_buckets; b++) {
+    for (uint32_t b = 0; b < rests->n_columns; b++) {
         uint64_t now = __atomic_load_n(&ns[b], __ATOMIC_RELAXED);
         sum[b] += now - prev[b];
         prev[b] = now;

@@ -11,17 +11,17 @@
 #include "sources/bpf_tables.h"
 
 struct bpf_rests_args {
-    uint32_t n_buckets;
+    uint32_t n_columns;
     int rests_fd, ns_fd, index_fd, free_fd;
     const struct switch_control *control;
 };
 
 struct bpf_rests {
-    uint32_t n_buckets;
+    uint32_t n_columns;
     int index_fd, free_fd;                /* not owned */
     const struct switch_control *control; /* not owned */
     struct bpf_region rests, ns;
-    uint64_t *prev;            /* [SWITCH_RESTS * n_buckets] ns at the last reading */
+    uint64_t *prev;            /* [SWITCH_RESTS * n_columns] ns at the last reading */
     uint8_t use[SWITCH_RESTS]; /* how long without gain; 0: not in use as far as we know */
     uint32_t n_used;           /* entries in use */
     uint64_t dropped_before, dropped_now;
@@ -35,7 +35,7 @@ void bpf_rests_close(struct bpf_rests *rests);
 bool bpf_rests_begin(struct bpf_rests *rests);
 /* Whether the entry gained time, and whose it is: cgroup_id 0 for those for whom there was no entry. */
 bool bpf_rests_gained(const struct bpf_rests *rests, uint32_t entry, struct switch_rest *ret_owner);
-/* Adds what the entry gained since last taken to sum[n_buckets]. */
+/* Adds what the entry gained since last taken to sum[n_columns]. */
 void bpf_rests_take(struct bpf_rests *rests, uint32_t entry, uint64_t *sum);
 /* Ends a reading in which all was taken: gives back what is long idle. */
 void bpf_rests_done(struct bpf_rests *rests);

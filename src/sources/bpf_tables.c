@@ -55,7 +55,7 @@ static uint64_t *ring_of(const struct bpf_region *region)
 
 static int open_regions(struct bpf_tables *tables, const struct bpf_tables_args *args, struct carnot_err *err)
 {
-    size_t ns_size = (size_t)args->n_rows * args->n_buckets * sizeof(uint64_t);
+    size_t ns_size = (size_t)args->n_rows * args->n_columns * sizeof(uint64_t);
     int r = bpf_region_open(&tables->rows, args->rows_fd, (size_t)args->n_rows * sizeof(struct switch_row), err);
 
     if (r == 0)
@@ -77,7 +77,7 @@ int bpf_tables_open(struct bpf_tables *tables, const struct bpf_tables_args *arg
 
     *tables = (struct bpf_tables){
         .n_rows = args->n_rows,
-        .n_buckets = args->n_buckets,
+        .n_columns = args->n_columns,
         .free_mask = args->free_ring_size - 1,
         .closed_mask = args->closed_ring_size - 1,
         .control = args->control,
@@ -128,10 +128,10 @@ static int cover(struct bpf_tables *tables, uint32_t row, struct carnot_err *err
 
     r = bpf_region_extend(&tables->rows, (size_t)want * sizeof(struct switch_row), err);
     if (r == 0)
-        r = bpf_region_extend(&tables->ns, (size_t)want * tables->n_buckets * sizeof(uint64_t), err);
+        r = bpf_region_extend(&tables->ns, (size_t)want * tables->n_columns * sizeof(uint64_t), err);
     if (r < 0)
         return r;
-    prev = reallocarray(tables->prev, (size_t)want * tables->n_buckets, sizeof(*prev));
+    prev = reallocarray(tables->prev, (size_t)want * tables->n_columns, sizeof(*prev));
     if (prev)
         tables->prev = prev;
     notes = reallocarray(tables->notes, want, sizeof(*notes));
@@ -139,8 +139,8 @@ static int cover(struct bpf_tables *tables, uint32_t row, struct carnot_err *err
         tables->notes = notes;
     if (!prev || !notes)
         return carnot_err_set(err, ENOMEM, "no memory for %u threads", want);
-    memset(prev + (size_t)tables->noted * tables->n_buckets, 0,
-           (size_t)(want - tables->noted) * tables->n_buckets * sizeof(*prev));
+    memset(prev + (size_t)tables->noted * tables->n_columns, 0,
+           (size_t)(want - tables->noted) * tables->n_columns * sizeof(*prev));
     memset(notes + tables->noted, 0, (want - tables->noted) * sizeof(*notes));
     tables->noted = want;
     return 0;
@@ -200,8 +200,8 @@ uint32_t bpf_tables_closed(const struct bpf_tables *tables, uint32_t ahead)
 
 void bpf_tables_release(struct bpf_tables *tables, uint32_t row)
 {
-    size_t at = (size_t)row * tables->n_buckets;
-    size_t size = tables->n_buckets * sizeof(uint64_t);
+    size_t at = (size_t)row * tables->n_columns;
+    size_t size = tables->n_columns * sizeof(uint64_t);
 
     memset(bpf_tables_row(tables, row), 0, sizeof(struct switch_row));
     memset((uint64_t *)(void *)tables->ns.base + at, 0, size);
@@ -217,13 +217,13 @@ void bpf_tables_release(struct bpf_tables *tables, uint32_t row)
 
 bool bpf_tables_take(struct bpf_tables *tables, uint32_t row, uint64_t *out)
 {
-    size_t at = (size_t)row * tables->n_buckets;
+    size_t at = (size_t)row * tables->n_columns;
     const uint64_t *ns = (uint64_t *)(void *)tables->ns.base + at;
     uint64_t *prev = tables->prev + at;
 
-    if (memcmp(ns, prev, tables->n_buckets * sizeof(*ns)) == 0)
+    if (memcmp(ns, prev, tables->n_columns * sizeof(*ns)) == 0)
         return false;
-    for (uint32_t i = 0; i < tables->n_buckets; i++) {
+    for (uint32_t i = 0; i < tables->n_columns; i++) {
         uint64_t now = __atomic_load_n(&ns[i], __ATOMIC_RELAXED);
         out[i] = now - prev[i];
         prev[i] = now;
@@ -233,9 +233,9 @@ bool bpf_tables_take(struct bpf_tables *tables, uint32_t row, uint64_t *out)
 
 bool bpf_tables_taken(const struct bpf_tables *tables, uint32_t row)
 {
-    const uint64_t *prev = tables->prev + (size_t)row * tables->n_buckets;
+    const uint64_t *prev = tables->prev + (size_t)row * tables->n_columns;
 
-    for (uint32_t i = 0; i < tables->n_buckets; i++) {
+    for (uint32_t i = 0; i < tables->n_columns; i++) {
         if (prev[i] != 0)
             return true;
     }

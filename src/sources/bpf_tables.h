@@ -35,7 +35,7 @@ struct bpf_row_note {
 };
 
 struct bpf_tables {
-    uint32_t n_rows, n_buckets;
+    uint32_t n_rows, n_columns;
     uint32_t free_mask, closed_mask;
     struct switch_control *control; /* not owned */
     struct bpf_region rows, ns, free_ring, closed_ring;
@@ -45,13 +45,13 @@ struct bpf_tables {
     uint32_t n_free; /* set bits */
     uint32_t high;   /* rows below were handed out at some time */
     uint32_t noted;  /* rows that `prev` and `notes` have room for */
-    uint64_t *prev;  /* [noted * n_buckets] ns at the last reading */
+    uint64_t *prev;  /* [noted * n_columns] ns at the last reading */
     struct bpf_row_note *notes;
     uint64_t births_before;
 };
 
 struct bpf_tables_args {
-    uint32_t n_rows, n_buckets;
+    uint32_t n_rows, n_columns;
     uint32_t free_ring_size, closed_ring_size; /* powers of two; the latter >= n_rows */
     int rows_fd, ns_fd, free_ring_fd, closed_ring_fd;
     struct switch_control *control;
@@ -69,7 +69,7 @@ int bpf_tables_refill(struct bpf_tables *tables, uint32_t at_least, struct carno
 uint32_t bpf_tables_closed(const struct bpf_tables *tables, uint32_t ahead);
 void bpf_tables_release(struct bpf_tables *tables, uint32_t row);
 
-/* ns that the row gained since last asked into out[n_buckets]; false and out untouched when it gained none. */
+/* ns that the row gained since last asked into out[n_columns]; false and out untouched when it gained none. */
 bool bpf_tables_take(struct bpf_tables *tables, uint32_t row, uint64_t *out);
 
 /* Whether anything was taken from the row before. */

@@ -7,9 +7,9 @@
 #define TASKS_FIRST 1024 /* tasks that run in a window on a small machine; doubled as needed */
 #define RESTS_FIRST 64
 
-void bpf_window_init(struct bpf_window *window, uint32_t n_buckets)
+void bpf_window_init(struct bpf_window *window, uint32_t n_columns)
 {
-    *window = (struct bpf_window){.n_buckets = n_buckets};
+    *window = (struct bpf_window){.n_columns = n_columns};
 }
 
 void bpf_window_done(struct bpf_window *window)
@@ -29,7 +29,7 @@ void bpf_window_reset(struct bpf_window *window)
 }
 
 /* Grows two arrays that go together; on failure what was there stays valid. */
-static bool grow(void **items, size_t item_size, uint64_t **ns, uint32_t n_buckets, size_t *cap, size_t first)
+static bool grow(void **items, size_t item_size, uint64_t **ns, uint32_t n_columns, size_t *cap, size_t first)
 {
     size_t want = *cap ? *cap * 2 : first;
     void *more = reallocarray(*items, want, item_size);
@@ -38,7 +38,7 @@ static bool grow(void **items, size_t item_size, uint64_t **ns, uint32_t n_bucke
     if (!more)
         return false;
     *items = more;
-    more_ns = reallocarray(*ns, want, n_buckets * sizeof(uint64_t));
+    more_ns = reallocarray(*ns, want, n_columns * sizeof(uint64_t));
     if (!more_ns)
         return false;
     *ns = more_ns;
@@ -50,10 +50,10 @@ uint64_t *bpf_window_room(struct bpf_window *window)
 {
     void *tasks = window->tasks;
     bool ok = window->n_tasks < window->cap_tasks || grow(&tasks, sizeof(*window->tasks), &window->task_ns,
-                                                          window->n_buckets, &window->cap_tasks, TASKS_FIRST);
+                                                          window->n_columns, &window->cap_tasks, TASKS_FIRST);
 
     window->tasks = tasks;
-    return ok ? window->task_ns + window->n_tasks * window->n_buckets : NULL;
+    return ok ? window->task_ns + window->n_tasks * window->n_columns : NULL;
 }
 
 void bpf_window_put(struct bpf_window *window, const struct activity_task *task)
@@ -70,14 +70,14 @@ uint64_t *bpf_window_rest(struct bpf_window *window, uint32_t cgroup, uint32_t s
     bool ok;
 
     if (at != U64MAP_NONE)
-        return window->rest_ns + (size_t)at * window->n_buckets;
+        return window->rest_ns + (size_t)at * window->n_columns;
     ok = window->n_rests < window->cap_rests ||
-         grow(&rests, sizeof(*window->rests), &window->rest_ns, window->n_buckets, &window->cap_rests, RESTS_FIRST);
+         grow(&rests, sizeof(*window->rests), &window->rest_ns, window->n_columns, &window->cap_rests, RESTS_FIRST);
     window->rests = rests;
     if (!ok || u64map_put(&window->rest_of, key, (uint32_t)window->n_rests) < 0)
         return NULL;
-    ns = window->rest_ns + window->n_rests * window->n_buckets;
-    memset(ns, 0, window->n_buckets * sizeof(*ns));
+    ns = window->rest_ns + window->n_rests * window->n_columns;
+    memset(ns, 0, window->n_columns * sizeof(*ns));
     window->rests[window->n_rests++] = (struct activity_rest){.cgroup = cgroup, .session = session};
     return ns;
 }
@@ -85,7 +85,7 @@ uint64_t *bpf_window_rest(struct bpf_window *window, uint32_t cgroup, uint32_t s
 void bpf_window_seal(struct bpf_window *window)
 {
     for (size_t i = 0; i < window->n_tasks; i++)
-        window->tasks[i].ns = window->task_ns + i * window->n_buckets;
+        window->tasks[i].ns = window->task_ns + i * window->n_columns;
     for (size_t i = 0; i < window->n_rests; i++)
-        window->rests[i].ns = window->rest_ns + i * window->n_buckets;
+        window->rests[i].ns = window->rest_ns + i * window->n_columns;
 }

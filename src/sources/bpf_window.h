@@ -10,18 +10,18 @@
 #include "sources/activity.h"
 
 struct bpf_window {
-    uint32_t n_buckets;
+    uint32_t n_columns;
     struct activity_task *tasks;
-    uint64_t *task_ns; /* [cap_tasks * n_buckets] */
+    uint64_t *task_ns; /* [cap_tasks * n_columns] */
     size_t n_tasks, cap_tasks;
     struct activity_rest *rests;
-    uint64_t *rest_ns; /* [cap_rests * n_buckets] */
+    uint64_t *rest_ns; /* [cap_rests * n_columns] */
     size_t n_rests, cap_rests;
     struct u64map rest_of; /* cgroup << 32 | session -> index */
     size_t n_ended;        /* tasks listed by drains */
 };
 
-void bpf_window_init(struct bpf_window *window, uint32_t n_buckets);
+void bpf_window_init(struct bpf_window *window, uint32_t n_columns);
 void bpf_window_done(struct bpf_window *window);
 void bpf_window_reset(struct bpf_window *window);
 

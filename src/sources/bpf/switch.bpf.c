@@ -67,8 +67,23 @@ static __always_inline uint32_t rest_entry(const struct switch_rest *key)
     return found ? *found : 0;
 }
 
-/* Any CPU may add to the same entry. */
-static __noinline int bill_rest(uint64_t cgroup_id, uint32_t session, uint32_t bucket, uint64_t ns)
+/* The part of a slice in which the sibling hyperthread ran too, and the column that it belongs to. */
+struct overlap {
+    uint64_t ns;
+    uint32_t column;
+};
+
+static __always_inline void add_to_rest(uint32_t entry, uint32_t column, uint64_t ns)
+{
+    uint32_t at = entry * n_columns + column;
+    uint64_t *sum = bpf_map_lookup_elem(&rest_ns, &at);
+
+    if (sum)
+        __sync_fetch_and_add(sum, ns);
+}
+
+/* Any CPU may add to the same entry. `where`: the bucket, and 16 bits higher the column of the overlap. */
+static __noinline int bill_rest(uint64_t cgroup_id, uint32_t session, uint32_t where, uint64_t ns, uint64_t overlap_ns)
 {
     struct switch_rest key = {.cgroup_id = cgroup_id, .session = session};
     uint32_t entry = rest_entry(&key);
@@ -77,10 +92,9 @@ static __noinline int bill_rest(uint64_t cgroup_id, uint32_t session, uint32_t b
     /* The reader deleted the key between the look-up and the reading of its value. */
     if (!rest || rest->cgroup_id != cgroup_id || rest->session != session)
         entry = 0;
-    uint32_t at = entry * n_buckets + bucket;
-    uint64_t *sum = bpf_map_lookup_elem(&rest_ns, &at);
-    if (sum)
-        __sync_fetch_and_add(sum, ns);
+    add_to_rest(entry, where & 0xffff, ns);
+    if (overlap_ns)
+        add_to_rest(entry, where >> 16, overlap_ns);
     __sync_fetch_and_add(&control.dropped, 1);
     return 0;
 }
@@ -173,23 +187,60 @@ static __always_inline void open_row(struct thread_state *state, struct task_str
     __sync_lock_test_and_set(&row->state, SWITCH_ROW_LIVE | (task->flags & PF_KTHREAD ? SWITCH_ROW_KTHREAD : 0));
 }
 
-static __always_inline void add_ns(uint32_t row_plus_one, uint32_t bucket, uint64_t ns)
+static __always_inline void add_ns(uint32_t row_plus_one, uint32_t column, uint64_t ns)
 {
-    uint32_t at = (row_plus_one - 1) * n_buckets + bucket;
+    uint32_t at = (row_plus_one - 1) * n_columns + column;
     uint64_t *sum = bpf_map_lookup_elem(&row_ns, &at);
 
     if (sum)
         *sum += ns; /* a thread is on one CPU at a time */
 }
 
-static __always_inline void bill_cgroup(struct switch_cpu *cpu, struct task_struct *task, uint32_t session, uint64_t ns)
+static __always_inline void bill_cgroup(struct switch_cpu *cpu, struct task_struct *task, uint32_t session, uint64_t ns,
+                                        struct overlap overlap)
 {
-    bill_rest(cgroup_id_up_to(task_cgroup(task, use_cpuacct), SWITCH_DEPTH_MAX), session, cpu->bucket, ns);
+    bill_rest(cgroup_id_up_to(task_cgroup(task, use_cpuacct), SWITCH_DEPTH_MAX), session,
+              cpu->bucket | overlap.column << 16, ns, overlap.ns);
+}
+
+#define BUSY_TIME ((1ULL << 63) - 1) /* times of struct switch_core are modulo 2^63 */
+
+static __always_inline uint64_t busy_time(uint64_t busy, uint64_t now)
+{
+    return ((busy >> 1) + (busy & 1 ? now : 0)) & BUSY_TIME;
+}
+
+/* The slice of this CPU ends now, or is billed in its middle: how much of it the sibling ran. A task runs from now on, or
+ * not. The sibling may have switched a moment after our clock was read, its time then seems to go back: no overlap. */
+static __always_inline struct overlap take_overlap(bool ran, bool runs)
+{
+    struct overlap overlap = {};
+    uint32_t cpu = bpf_get_smp_processor_id();
+    struct switch_core *core = bpf_map_lookup_elem(&cores, &cpu);
+
+    if (!core)
+        return overlap;
+    uint32_t sibling_at = core->sibling;
+    struct switch_core *sibling = bpf_map_lookup_elem(&cores, &sibling_at);
+    if (!sibling || sibling_at == cpu)
+        return overlap;
+
+    uint64_t now = bpf_ktime_get_ns();
+    uint64_t sibling_now = busy_time(ACCESS_ONCE(sibling->busy), now);
+    uint64_t ns = (sibling_now - core->sibling_then) & BUSY_TIME;
+    uint64_t own = busy_time(core->busy, now);
+
+    if (ran && ns <= BUSY_TIME / 2)
+        overlap.ns = ns;
+    overlap.column = core->column;
+    core->sibling_then = sibling_now;
+    ACCESS_ONCE(core->busy) = runs ? ((own - now) & BUSY_TIME) << 1 | 1 : own << 1;
+    return overlap;
 }
 
 /* Bills `task`, the one on this CPU, up to now. */
 static __always_inline void account(struct switch_cpu *cpu, struct task_struct *task, struct thread_state *state,
-                                    bool dead)
+                                    bool dead, struct overlap overlap)
 {
     uint64_t now = task->se.sum_exec_runtime;
     uint64_t start = now;
@@ -225,10 +276,12 @@ static __always_inline void account(struct switch_cpu *cpu, struct task_struct *
         open_row(state, task, cgroup_id);
     if (!state->row) {
         if (now != start)
-            bill_cgroup(cpu, task, state->session, now - start);
+            bill_cgroup(cpu, task, state->session, now - start, overlap);
         return;
     }
     add_ns(state->row, bucket, now - start);
+    if (smt && overlap.ns)
+        add_ns(state->row, overlap.column, overlap.ns);
     if (dead) {
         finish_row(state, task);
         close_row(state, task, SWITCH_ROW_ENDED | (state->threaded ? SWITCH_ROW_THREADED : 0));
@@ -242,7 +295,7 @@ static __always_inline void account(struct switch_cpu *cpu, struct task_struct *
 }
 
 /* The same for a thread whose memory was not found; see the head of this file. */
-static __always_inline void account_unknown(struct switch_cpu *cpu, struct task_struct *task)
+static __always_inline void account_unknown(struct switch_cpu *cpu, struct task_struct *task, struct overlap overlap)
 {
     uint64_t now = task->se.sum_exec_runtime;
 
@@ -252,7 +305,7 @@ static __always_inline void account_unknown(struct switch_cpu *cpu, struct task_
     }
     cpu->split_task = 0;
     if (now > cpu->start_ns)
-        bill_cgroup(cpu, task, 0, now - cpu->start_ns);
+        bill_cgroup(cpu, task, 0, now - cpu->start_ns, overlap);
 }
 
 /* Notes who is on this CPU from now on. */
@@ -272,15 +325,18 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
     if (!cpu)
         return 0;
     cpu->switches++;
+    struct overlap overlap = {};
+    if (smt)
+        overlap = take_overlap(prev->pid != 0, next->pid != 0);
     if (prev->pid) {
         bool dead = task_is_dead(prev);
         struct thread_state *state = bpf_task_storage_get(&threads, prev, 0, 0);
         if (!state && !dead && storage_may_be_made_at_switch())
             state = bpf_task_storage_get(&threads, prev, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
         if (state)
-            account(cpu, prev, state, dead);
+            account(cpu, prev, state, dead, overlap);
         else
-            account_unknown(cpu, prev);
+            account_unknown(cpu, prev, overlap);
     }
     arrive(cpu, next);
     return 0;
@@ -297,13 +353,17 @@ int account_current(void *ctx)
     struct switch_cpu *cpu = this_cpu();
     struct thread_state *state;
 
+    struct overlap overlap = {};
+
     if (!cpu)
         return 0;
+    if (smt) /* idle too: should a switch not have been seen, the sibling took this CPU for busy up to here */
+        overlap = take_overlap(task->pid != 0, task->pid != 0);
     if (task->pid) {
         state = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
         if (!state)
             return 0;
-        account(cpu, task, state, false);
+        account(cpu, task, state, false, overlap);
     }
     arrive(cpu, task);
     return 0;

@@ -33,6 +33,19 @@ struct switch_cpu {
     uint32_t pad;
 } __attribute__((aligned(64)));
 
+/* One per CPU, one cache line, only on machines with two hyperthreads to a core: how much of its slices the sibling ran.
+ * Written by that CPU, read by the sibling at its own switches; `sibling` and `column` by the reader before the start.
+ *
+ * `busy` is one word, so that it is read whole without a lock: the lowest bit says whether a task runs, the rest is a time
+ * v. The CPU has been busy for v ns so far when idle, for v + now ns when a task runs (modulo 2^63). */
+struct switch_core {
+    uint64_t busy;
+    uint64_t sibling_then; /* busy time of the sibling when this CPU's slice began */
+    uint32_t sibling;      /* CPU; itself: it has none, or none known */
+    uint32_t column;       /* of the rows of time, where overlap on this CPU's package is added up */
+    uint64_t pad[5];
+} __attribute__((aligned(64)));
+
 enum {
     SWITCH_ROW_LIVE = 1 << 0,    /* taken; set last, so that a reader who sees it sees the rest */
     SWITCH_ROW_ENDED = 1 << 1,   /* the task has switched out for the last time */
@@ -45,7 +58,8 @@ enum {
 };
 
 /* One per thread and cgroup, one cache line. Written by the CPU on which the thread is; zeroed by the reader when both
- * are done with it. The nanoseconds are in a table of their own: ns[row * n_buckets + bucket], ever growing. */
+ * are done with it. The nanoseconds are in a table of their own: ns[row * n_columns + bucket], ever growing; after the buckets,
+ * on machines with hyperthreads, one column per package: the part of it in which the sibling ran too. */
 struct switch_row {
     uint32_t tid;
     uint32_t tgid;
@@ -60,7 +74,7 @@ struct switch_row {
     uint32_t pad;
 };
 
-/* Time of threads that have no row, by cgroup and session: ns[entry * n_buckets + bucket], ever growing, also from one
+/* Time of threads that have no row, by cgroup and session: ns[entry * n_columns + bucket], ever growing, also from one
  * use of the entry to the next. The key of the index of entries, too. Written by who takes a free entry, before anybody
  * adds to it. */
 struct switch_rest {

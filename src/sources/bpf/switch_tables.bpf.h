@@ -11,7 +11,8 @@
 #include "switch.h"
 
 /* Settings, fixed at load. */
-const volatile uint32_t n_buckets = 1;
+const volatile uint32_t n_columns = 1; /* of a row of time: buckets, then overlap per package */
+const volatile bool smt = false;       /* two hyperthreads to a core: overlap is counted */
 const volatile uint32_t n_cpus = 1;
 const volatile uint32_t free_mask = 0;
 const volatile uint32_t closed_mask = 0;
@@ -27,6 +28,14 @@ struct {
     __type(key, uint32_t);
     __type(value, struct switch_cpu);
 } cpus SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, uint32_t);
+    __type(value, struct switch_core);
+} cores SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -66,7 +66,9 @@ static inline void rig_fail(const char *what, const struct carnot_err *err)
     fail_msg("%s: %s", what, err->msg);
 }
 
-static inline void rig_open_measured(struct rig *rig, enum cgroup_hierarchy hierarchy, uint32_t max_tasks, bool measure)
+/* `change`, if any, may say something else of the machine before the reader sees it. */
+static inline void rig_open_with(struct rig *rig, enum cgroup_hierarchy hierarchy, uint32_t max_tasks, bool measure,
+                                 void (*change)(struct topology *topology))
 {
     struct carnot_err err = CARNOT_ERR_INIT;
     struct activity_args args = {.env = &rig->env,
@@ -84,6 +86,8 @@ static inline void rig_open_measured(struct rig *rig, enum cgroup_hierarchy hier
         rig_fail("env", &err);
     if (topology_read(&rig->env, &rig->topology, &err) < 0)
         rig_fail("topology", &err);
+    if (change)
+        change(&rig->topology);
     if (topology_buckets(&rig->topology, BUCKETS_MAX, &rig->buckets, &err) < 0)
         rig_fail("buckets", &err);
     if (cgroup_tree_open(&rig->env, hierarchy, &rig->tree, &err) < 0)
@@ -91,6 +95,11 @@ static inline void rig_open_measured(struct rig *rig, enum cgroup_hierarchy hier
     args.cgroups = rig->tree;
     if (activity_bpf.open(&args, &rig->self, &err) < 0)
         rig_fail("open", &err);
+}
+
+static inline void rig_open_measured(struct rig *rig, enum cgroup_hierarchy hierarchy, uint32_t max_tasks, bool measure)
+{
+    rig_open_with(rig, hierarchy, max_tasks, measure, NULL);
 }
 
 static inline void rig_open(struct rig *rig, enum cgroup_hierarchy hierarchy, uint32_t max_tasks)

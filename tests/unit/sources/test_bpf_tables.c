@@ -41,7 +41,7 @@ static void rig_open(struct rig *rig, uint32_t n_rows, uint32_t free_ring_size, 
     memset(rig, 0, sizeof(*rig));
     rig->args = (struct bpf_tables_args){
         .n_rows = n_rows,
-        .n_buckets = N_BUCKETS,
+        .n_columns = N_BUCKETS,
         .free_ring_size = free_ring_size,
         .closed_ring_size = closed_ring_size,
         .rows_fd = memory_file(n_rows * sizeof(struct switch_row)),
@@ -312,7 +312,7 @@ static void test_bad_descriptor(void **state)
     struct bpf_tables tables;
     struct switch_control control = {0};
     const struct bpf_tables_args args = {.n_rows = 64,
-                                         .n_buckets = 1,
+                                         .n_columns = 1,
                                          .free_ring_size = 64,
                                          .closed_ring_size = 64,
                                          .rows_fd = -1,
