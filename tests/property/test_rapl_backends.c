@@ -204,6 +204,18 @@ static bool is_exact(uint64_t given_uj, unsigned __int128 counts, struct rapl_un
     return off < (unsigned __int128)1 << unit.shift;
 }
 
+/* What a dead event does not count is lost to its domain. */
+static bool has_dead_event(const struct run *run, const struct oracle *o)
+{
+    for (int k = 0; k < FAKE_FDS; k++) {
+        const struct fake_event *event = &run->m.events[k];
+        for (size_t c = 0; c < o->n && event->used && event->dead; c++)
+            if (event->counter == o->counters[c])
+                return true;
+    }
+    return false;
+}
+
 static int check(struct run *run, size_t i, const struct reading *reading, struct totals *totals)
 {
     struct oracle *o = &run->oracles[i];
@@ -256,7 +268,7 @@ static int check(struct run *run, size_t i, const struct reading *reading, struc
     if (flagged) {
         o->run = 0;
         o->run_uj = 0;
-        o->lost = false;
+        o->lost = has_dead_event(run, o); /* it died within the last millisecond, and the flag is another's */
         o->unflagged = 0;
     }
     o->counted = true_counts(o);
@@ -504,17 +516,10 @@ static void note_cores(struct run *run, uint32_t cpu, bool online, struct totals
     }
 }
 
-/* What a dead event does not count is lost to its domain. */
 static void note_losses(struct run *run)
 {
-    for (size_t i = 0; i < run->n; i++) {
-        struct oracle *o = &run->oracles[i];
-        for (int k = 0; k < FAKE_FDS; k++) {
-            const struct fake_event *event = &run->m.events[k];
-            for (size_t c = 0; c < o->n; c++)
-                o->lost |= event->used && event->dead && event->counter == o->counters[c];
-        }
-    }
+    for (size_t i = 0; i < run->n; i++)
+        run->oracles[i].lost |= has_dead_event(run, &run->oracles[i]);
 }
 
 static int plug(struct run *run, struct totals *totals)
