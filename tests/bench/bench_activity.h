@@ -15,7 +15,8 @@ struct bench_activity {
     void *self;
 };
 
-static inline void bench_activity_open(struct bench_activity *bench)
+/* `siblings`: the reader is told that CPUs 0 and 1 are the hyperthreads of one core. */
+static inline void bench_activity_open_as(struct bench_activity *bench, bool siblings)
 {
     struct carnot_err err = CARNOT_ERR_INIT;
     struct activity_args args = {.env = &bench->env,
@@ -25,8 +26,11 @@ static inline void bench_activity_open(struct bench_activity *bench)
 
     memset(bench, 0, sizeof(*bench));
     if (carnot_env_open(NULL, NULL, NULL, NULL, &bench->env, &err) < 0 ||
-        topology_read(&bench->env, &bench->topology, &err) < 0 ||
-        topology_buckets(&bench->topology, BUCKETS_MAX, &bench->buckets, &err) < 0 ||
+        topology_read(&bench->env, &bench->topology, &err) < 0)
+        bench_die(err.msg);
+    if (siblings && bench->topology.n_cpus > 1)
+        bench->topology.cpus[1].first_sibling = bench->topology.cpus[0].first_sibling;
+    if (topology_buckets(&bench->topology, BUCKETS_MAX, &bench->buckets, &err) < 0 ||
         cgroup_tree_open(&bench->env, CGROUP_AUTO, &bench->tree, &err) < 0)
         bench_die(err.msg);
     args.cgroups = bench->tree;
@@ -36,6 +40,11 @@ static inline void bench_activity_open(struct bench_activity *bench)
     }
     if (activity_bpf.open(&args, &bench->self, &err) < 0)
         bench_die(err.msg);
+}
+
+static inline void bench_activity_open(struct bench_activity *bench)
+{
+    bench_activity_open_as(bench, false);
 }
 
 static inline void bench_activity_close(struct bench_activity *bench)

@@ -58,10 +58,24 @@ static double per_switch(void *self, const struct activity_bpf_info *before)
            (double)(after.switch_run_count - before->switch_run_count);
 }
 
-int main(void)
+static void measure(struct bench_activity *bench, const struct bench_ring *ring, const char *hot, const char *cold)
 {
     struct carnot_err err = CARNOT_ERR_INIT;
     struct activity_bpf_info before;
+
+    if (activity_bpf_measure(bench->self, &err) < 0)
+        bench_die(err.msg);
+    activity_bpf_info(bench->self, &before);
+    ping_pong();
+    bench_print(hot, per_switch(bench->self, &before), "ns");
+    activity_bpf_info(bench->self, &before);
+    ring_rounds(ring);
+    bench_print(cold, per_switch(bench->self, &before), "ns");
+}
+
+int main(void)
+{
+    struct carnot_err err = CARNOT_ERR_INIT;
     struct activity_window window;
     struct bench_activity bench;
     struct bench_ring ring;
@@ -80,15 +94,7 @@ int main(void)
     hot_with = ping_pong();
     cold_with = ring_rounds(&ring);
 
-    if (activity_bpf_measure(bench.self, &err) < 0)
-        bench_die(err.msg);
-    activity_bpf_info(bench.self, &before);
-    ping_pong();
-    bench_print("switch_hot_ns", per_switch(bench.self, &before), "ns");
-    activity_bpf_info(bench.self, &before);
-    ring_rounds(&ring);
-    bench_print("switch_cold_ns", per_switch(bench.self, &before), "ns");
-
+    measure(&bench, &ring, "switch_hot_ns", "switch_cold_ns");
     bench_print("switch_hot_wall_without_ns", hot_without, "ns");
     bench_print("switch_hot_wall_with_ns", hot_with, "ns");
     bench_print("switch_cold_wall_without_ns", cold_without, "ns");
@@ -96,6 +102,11 @@ int main(void)
     if (activity_bpf.read(bench.self, &window, &err) < 0)
         bench_die(err.msg);
     bench_print("dropped", (double)window.dropped, "1");
+    bench_activity_close(&bench);
+
+    bench_activity_open_as(&bench, true);
+    bench_ring_round(&ring);
+    measure(&bench, &ring, "switch_smt_hot_ns", "switch_smt_cold_ns");
     bench_activity_close(&bench);
     bench_ring_close(&ring);
     return 0;

@@ -192,6 +192,8 @@ def bench_exposition():
 def bench_switch_and_sample():
     found = by_name(run_json(BENCH / "bench-switch") + run_json(BENCH / "bench-sample"))
     goals = {"switch_hot_ns": ("context switch, hot", 150, "ns"), "switch_cold_ns": ("context switch, 2,000 threads, cold caches", 500, "ns"),
+             "switch_smt_hot_ns": ("context switch, hot, with overlap of hyperthreads", 150, "ns"),
+             "switch_smt_cold_ns": ("context switch, cold, with overlap of hyperthreads", 500, "ns"),
              "sample_ms": ("one full sample, 200 cgroups, 2,000 threads", 1.0, "ms CPU"),
              "sample_crosschecked_ms": ("the same and every cgroup's own counter in the kernel (we read 5 per tick)", None, "ms CPU")}
     for name, (title, goal, unit) in goals.items():
