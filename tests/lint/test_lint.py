@@ -81,6 +81,10 @@ class Layers(unittest.TestCase):
         self.check({"src/meter/a.c": speaking}, [
             f"src/meter/a.c:{line}: {name}(): library code returns errors, it does not print, log or exit"
             for line, name in [(3, "printf"), (4, "fprintf"), (5, "log_warn"), (6, "exit")]])
+        ending = "void f(void)\n{\n    _exit(1);\n    exit(1);\n}\n"
+        self.check({"src/base/command_run.c": ending, "src/base/command_helper.c": "", "src/base/commands.c": ending}, [
+            f"src/base/{file}:{line}: {name}(): library code returns errors, it does not print, log or exit"
+            for file, line, name in [("command_run.c", 4, "exit"), ("commands.c", 3, "_exit"), ("commands.c", 4, "exit")]])
 
     def test_an_empty_tree_is_no_success(self):
         self.assertEqual(run("layers.py", {"README": "x"})[0], 1)

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/commands.h"
 #include "base/json_out.h"
 #include "base/log.h"
 #include "base/u64map.h"
@@ -205,6 +206,30 @@ static int use_yaml(void)
     return r;
 }
 
+static int use_commands(void)
+{
+    static const char *const argv[] = {"echo", "text", NULL};
+    const struct command_limits limits = {.timeout_ns = 60 * NS_PER_SEC, .output_max = 4096};
+    struct carnot_err err = CARNOT_ERR_INIT;
+    struct commands *commands = NULL;
+    struct command_end end;
+    struct buf out;
+    unsigned number;
+
+    buf_init(&out, 4096);
+    int r = commands_new(&commands, &err);
+    if (r >= 0)
+        r = commands_add(commands, argv, &limits, &number, &err);
+    if (r >= 0)
+        r = commands_run(commands, number, &out, &end, &err);
+    allow_all();
+    assert_int_equal(err.code, -r);
+    assert_string_equal(buf_str(&out), r < 0 ? "" : "text\n");
+    buf_done(&out);
+    commands_free(commands);
+    return r;
+}
+
 /* An error sentence is given even when the memory for its details is not. */
 static void a_wrong_value_without_memory(void **state)
 {
@@ -261,6 +286,11 @@ static void u64map(void **state)
     fail_each(use_u64map, 5);
 }
 
+static void commands(void **state)
+{
+    fail_each(use_commands, 4);
+}
+
 static void options(void **state)
 {
     fail_each(use_options, 3);
@@ -278,6 +308,7 @@ int main(void)
         cmocka_unit_test(buf),
         cmocka_unit_test(json),
         cmocka_unit_test(u64map),
+        cmocka_unit_test(commands),
         cmocka_unit_test(options),
         cmocka_unit_test(yaml),
         cmocka_unit_test(a_wrong_value_without_memory),
