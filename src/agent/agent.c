@@ -10,6 +10,7 @@
 #include "agent/control.h"
 #include "agent/privileges.h"
 #include "agent/web.h"
+#include "base/commands.h"
 #include "base/log.h"
 #include "base/parse.h"
 
@@ -96,6 +97,8 @@ static int start_loop(struct agent *agent, struct carnot_err *err)
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    /* Who ignored it before us would have taken away how the programs that we run ended. */
+    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     r = sd_event_new(&agent->loop);
     if (r >= 0)
         r = sd_event_add_signal(agent->loop, NULL, SIGTERM, NULL, NULL);
@@ -155,12 +158,16 @@ static int start(struct agent *agent, struct carnot_err *err)
 
     r = carnot_env_open(settings->procfs, settings->sysfs, settings->cgroupfs, settings->rootfs, &agent->env, err);
     if (r >= 0)
+        r = commands_new(&agent->env.commands, err);
+    if (r >= 0)
         r = start_loop(agent, err);
     if (r >= 0)
         r = meter_open(&agent->env, &settings->meter, &agent->meter, err);
     if (r >= 0 && settings->socket_path[0])
         r = control_start(agent->loop, settings, &agent->env, agent->meter, &agent->control, err);
-    /* From here on nothing needs rights; and no thread has been started yet. */
+    /* From here on nothing but other programs needs rights; and no thread has been started yet. */
+    if (r >= 0)
+        r = commands_start_helper(agent->env.commands, err);
     if (r >= 0)
         r = privileges_drop(err);
     if (r >= 0)
@@ -179,7 +186,9 @@ static void stop(struct agent *agent)
     agent->control = control_stop(agent->control);
     sd_event_source_unref(agent->timer);
     sd_event_unref(agent->loop);
+    commands_stop(agent->env.commands); /* a source that waits for one ends with it */
     agent->meter = meter_close(agent->meter);
+    agent->env.commands = commands_free(agent->env.commands);
     carnot_env_close(&agent->env);
 }
 
@@ -197,6 +206,8 @@ int agent_run(const struct agent_settings *settings, struct carnot_err *err)
         log_description(&agent);
         if (agent.control)
             log_info("socket %s", settings->socket_path);
+        if (commands_helper_pid(agent.env.commands))
+            log_info("other programs are run by process %d", (int)commands_helper_pid(agent.env.commands));
         if (meter_interval_ns(agent.meter) != settings->meter.attribution_interval_ns)
             log_warn("windows are %" PRIu64 " ms long, since the energy source in use gives nothing finer",
                      (uint64_t)(meter_interval_ns(agent.meter) / NS_PER_MS));

@@ -27,7 +27,8 @@ struct carnot_env {
     struct fsroot cgroup; /* /sys/fs/cgroup, or --path.cgroupfs */
     struct fsroot root;   /* "/", for /etc/passwd, /etc/timezone and the like */
     struct carnot_clock *clock;
-    struct commands *commands; /* programs that sources may run (base/commands.h), the opener's to set; NULL: none */
+    struct commands *commands; /* programs that sources may run (base/commands.h); NULL: none. Not the environment's:
+                                * who opened it sets this, and frees it after what runs them and before closing */
 };
 
 /* Opens the four roots; NULL takes the default path, an absent cgroup root is allowed (fd -1). -ENOENT with a sentence

@@ -55,7 +55,9 @@ int cli_options_parse(struct cli_options *options, const struct cli_verb *verb, 
                       bool stop_at_operand, struct carnot_err *err);
 void cli_options_done(struct cli_options *options);
 
+/* The environment with an empty set of commands, which is the environment's here. */
 int cli_env_open(const struct cli_settings *settings, struct carnot_env *ret_env, struct carnot_err *err);
+void cli_env_close(struct carnot_env *env);
 const char *cli_socket_path(const struct cli_settings *settings);
 
 /* Prints the help of a verb on stdout. */

@@ -302,7 +302,7 @@ static int examine(const struct cli_verb *verb, const struct doctor_settings *se
     buf_done(&out);
     buf_done(&test.describe);
     doctor_done(&doctor);
-    carnot_env_close(&env);
+    cli_env_close(&env);
     return status;
 }
 

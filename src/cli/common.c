@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/commands.h"
 #include "cli/cli.h"
 
 static const char *const agent_names[] = {"auto", "required", "never", NULL};
@@ -88,8 +89,25 @@ static const char *or_null(const char *s)
 
 int cli_env_open(const struct cli_settings *settings, struct carnot_env *ret_env, struct carnot_err *err)
 {
-    return carnot_env_open(or_null(settings->procfs), or_null(settings->sysfs), or_null(settings->cgroupfs),
-                           or_null(settings->rootfs), ret_env, err);
+    struct carnot_env env;
+    int r = carnot_env_open(or_null(settings->procfs), or_null(settings->sysfs), or_null(settings->cgroupfs),
+                            or_null(settings->rootfs), &env, err);
+
+    if (r < 0)
+        return r;
+    r = commands_new(&env.commands, err);
+    if (r < 0) {
+        carnot_env_close(&env);
+        return r;
+    }
+    *ret_env = env;
+    return 0;
+}
+
+void cli_env_close(struct carnot_env *env)
+{
+    env->commands = commands_free(env->commands);
+    carnot_env_close(env);
 }
 
 const char *cli_socket_path(const struct cli_settings *settings)

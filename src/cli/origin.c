@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/timerfd.h>
 
+#include "base/commands.h"
 #include "base/json_out.h"
 #include "sinks/snapshot.h"
 
@@ -45,6 +46,10 @@ static int open_meter(struct origin *origin, const struct cli_settings *settings
     } else {
         r = meter_open(&origin->env, &meter, &origin->meter, err);
     }
+    /* Not for rights, which stay: children of this process are the measured command's (`carnot run`), and are waited
+     * for whoever they are. */
+    if (r >= 0)
+        r = commands_start_helper(origin->env.commands, err);
     if (r < 0)
         return r;
     meter_start(origin->meter);
@@ -97,11 +102,12 @@ int origin_open(struct origin *origin, const struct cli_settings *settings, enum
 void origin_close(struct origin *origin)
 {
     line_client_close(origin->client);
+    commands_stop(origin->env.commands); /* a source that waits for one ends with it */
     meter_close(origin->meter);
     if (origin->timer_fd >= 0)
         close(origin->timer_fd);
     if (origin->env_open)
-        carnot_env_close(&origin->env);
+        cli_env_close(&origin->env);
     free(origin->socket_path);
     buf_done(&origin->text);
     *origin = (struct origin){.timer_fd = -1};
