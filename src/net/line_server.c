@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "net/line_limit.h"
 #include "net/line_socket.h"
 
 #define DEFAULT_CONNECTIONS     64
@@ -24,13 +25,23 @@
 
 /* Of one connection, and of the listening socket, before others have their turn. */
 #define REQUESTS_PER_TURN 8
-#define ACCEPTS_PER_TURN  16
 
-/* Users that asked within the last second; more than this are not told apart exactly, see bucket_of. */
-#define BUCKETS 256
+/* Turning one away takes 10 us. Who connects in a loop must not fill the queue for others. */
+#define ACCEPTS_PER_TURN 256
 
 /* An answer larger than this gives its memory back when it is sent: idle connections stay small. */
 #define KEEP_ANSWER_BYTES ((size_t)64 * 1024)
+
+/* How long a peer that has its last answer may take to hang up, and how much it may still send: our clients and
+ * carbon-ops' take milliseconds and three bytes. */
+#define LINGER_NS        NS_PER_SEC
+#define LINGER_BYTES_MAX ((size_t)64 * 1024)
+
+/* Who waits in silence waits for this timer; the default of sd-event, a quarter of a second, would be a client's whole
+ * patience. */
+#define TIMER_ACCURACY_US 1000
+
+#define LINE_WARNING_MAX 512 /* a path, a group's name twice, a sentence */
 
 /* Out of descriptors: the listening socket rests, since it would wake the loop without end. */
 #define ACCEPT_REST_NS NS_PER_SEC
@@ -48,14 +59,11 @@ struct connection {
     bool waiting; /* for line_server_answer */
     bool eof;     /* the peer sends no more */
     bool closing; /* once out is sent */
-    uint64_t active_ns;
-};
-
-/* Requests of one user, as the time until which the allowance is used up: one request moves it on by 1/rate, and it may
- * be up to a second ahead (a token bucket of one second's worth, in one number). */
-struct bucket {
-    uint32_t uid;
-    uint64_t used_until_ns;
+    bool heard;   /* on_line or on_silence was called */
+    bool lingers; /* the last answer is with the peer; what comes is thrown away until lingers_until_ns */
+    size_t thrown_away;
+    uint64_t lingers_until_ns;
+    uint64_t accepted_ns, active_ns;
 };
 
 struct line_server {
@@ -66,14 +74,15 @@ struct line_server {
     dev_t dev; /* of our socket file: another's is not unlinked */
     ino_t ino;
     unsigned max_connections, max_per_uid, requests_per_s;
-    uint64_t idle_timeout_ns;
+    uint64_t idle_timeout_ns, silence_ns;
+    char warning[LINE_WARNING_MAX];
     struct line_handler handler;
     sd_event_source *listen_source, *timer;
     uint64_t accept_rests_until_ns; /* 0: it does not rest */
     struct connection *connections;
     unsigned n_connections;
     uint64_t last_serial;
-    struct bucket buckets[BUCKETS];
+    struct line_limit limit;
 };
 
 static uint64_t now_ns(const struct line_server *server)
@@ -86,40 +95,6 @@ static uint64_t now_ns(const struct line_server *server)
 
 /* --- Limits --------------------------------------------------------------------------------------------------------
  */
-
-/* An entry whose time has passed is as good as none, so that a user who leaves and returns gains nothing. When all are
- * in use the one with most left is taken over: its user gets up to a second's allowance too much. */
-static struct bucket *bucket_of(struct line_server *server, uint32_t uid)
-{
-    struct bucket *spare = &server->buckets[0];
-
-    for (size_t i = 0; i < BUCKETS; i++) {
-        struct bucket *bucket = &server->buckets[i];
-
-        if (bucket->used_until_ns && bucket->uid == uid)
-            return bucket;
-        if (bucket->used_until_ns < spare->used_until_ns)
-            spare = bucket;
-    }
-    *spare = (struct bucket){.uid = uid};
-    return spare;
-}
-
-static bool take_token(struct line_server *server, uint32_t uid)
-{
-    uint64_t now = now_ns(server);
-
-    if (uid == 0)
-        return true;
-
-    struct bucket *bucket = bucket_of(server, uid);
-    uint64_t step = NS_PER_SEC / server->requests_per_s;
-    uint64_t used = max_u64(bucket->used_until_ns, now);
-    if (used + step > now + NS_PER_SEC)
-        return false;
-    bucket->used_until_ns = used + step;
-    return true;
-}
 
 static unsigned connections_of(const struct line_server *server, uint32_t uid)
 {
@@ -184,6 +159,28 @@ static void close_connection(struct connection *c)
     free(c);
 }
 
+/* Nothing has come from it, and it will be spoken to for that. */
+static bool is_silent(const struct connection *c)
+{
+    return c->server->handler.on_silence && c->server->silence_ns && !c->heard && !c->closing && c->in_len == 0;
+}
+
+/* When this connection needs the timer next. */
+static uint64_t due_ns(const struct connection *c)
+{
+    uint64_t idle_ns = c->active_ns + c->server->idle_timeout_ns;
+
+    if (c->lingers)
+        return c->lingers_until_ns;
+    return is_silent(c) ? min_u64(idle_ns, c->accepted_ns + c->server->silence_ns) : idle_ns;
+}
+
+/* An idle socket is writable at once: the connection has its turn. */
+static void wake(struct connection *c)
+{
+    sd_event_source_set_io_events(c->source, EPOLLOUT);
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
     struct line_server *server = userdata;
@@ -197,13 +194,18 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         next_ns = server->accept_rests_until_ns;
     }
     for (struct connection *c = server->connections, *next; c; c = next) {
-        uint64_t end_ns = c->active_ns + server->idle_timeout_ns;
+        uint64_t due = due_ns(c);
 
         next = c->next;
-        if (end_ns <= now && can_idle_out(c))
+        if (due > now) {
+            next_ns = min_u64(next_ns, due);
+        } else if (c->lingers || (!is_silent(c) && can_idle_out(c))) {
             close_connection(c);
-        else
-            next_ns = min_u64(next_ns, end_ns > now ? end_ns : now + server->idle_timeout_ns);
+        } else {
+            next_ns = min_u64(next_ns, now + server->idle_timeout_ns);
+            if (is_silent(c))
+                wake(c);
+        }
     }
     if (next_ns != UINT64_MAX)
         arm_timer(server, next_ns);
@@ -248,12 +250,14 @@ static void finish_answer(struct connection *c)
     buf_putc(&c->out, '\n');
 }
 
+/* line NULL: its silence is the request. */
 static void answer_request(struct connection *c, const char *line, size_t len)
 {
     struct line_server *server = c->server;
     char message[128];
 
-    if (!take_token(server, c->peer.uid)) {
+    c->heard = true;
+    if (!line_limit_take(&server->limit, c->peer.uid, server->requests_per_s, now_ns(server))) {
         snprintf(message, sizeof(message), "more than %u requests in a second from uid %u: wait and ask again",
                  server->requests_per_s, c->peer.uid);
         put_error(&c->out, "EAGAIN", message);
@@ -261,8 +265,10 @@ static void answer_request(struct connection *c, const char *line, size_t len)
         return;
     }
 
+    const struct line_handler *handler = &server->handler;
     c->waiting = true; /* so that the handler may call line_server_answer before it returns LATER */
-    enum line_verdict verdict = server->handler.on_line(server->handler.userdata, server, &c->peer, line, len, &c->out);
+    enum line_verdict verdict = line ? handler->on_line(handler->userdata, server, &c->peer, line, len, &c->out)
+                                     : handler->on_silence(handler->userdata, server, &c->peer, &c->out);
     if (verdict == LINE_LATER)
         return;
     c->waiting = false;
@@ -294,23 +300,6 @@ static bool next_request(struct connection *c)
     return true;
 }
 
-/* Works off what is there. Returns true when the turn ended with more to do; -errno when the connection is over. */
-static int work(struct connection *c)
-{
-    for (unsigned i = 0; i < REQUESTS_PER_TURN; i++) {
-        int r = flush_answer(c);
-        if (r < 0)
-            return r;
-        if (c->out.len > 0 || c->waiting)
-            return 0;
-        if (c->closing)
-            return -ECONNRESET;
-        if (!next_request(c))
-            return c->eof ? -ECONNRESET : 0;
-    }
-    return 1;
-}
-
 static int read_input(struct connection *c)
 {
     ssize_t n = recv(c->fd, c->in + c->in_len, sizeof(c->in) - c->in_len, MSG_DONTWAIT);
@@ -326,16 +315,77 @@ static int read_input(struct connection *c)
     return 0;
 }
 
+/* Answers one who asked nothing when its time is over, or when it never will. 1: there is something to work off, 0: let
+ * it be. */
+static int break_silence(struct connection *c)
+{
+    bool over = is_silent(c) && now_ns(c->server) >= c->accepted_ns + c->server->silence_ns;
+
+    if (c->heard || !c->server->handler.on_silence || (!over && !c->eof))
+        return 0;
+    /* While others had their turn something may have come after all. */
+    int r = c->eof ? 0 : read_input(c);
+    if (r < 0)
+        return r;
+    if (!c->eof && c->in_len)
+        return 1;
+    answer_request(c, NULL, 0);
+    return 1;
+}
+
+/* Everything was said. Closing now would break the pipe of a peer that has not asked yet, or take the answer away from
+ * one whose request lies unread. */
+static int linger(struct connection *c)
+{
+    if (c->eof || shutdown(c->fd, SHUT_WR) < 0)
+        return -ECONNRESET;
+    c->lingers = true;
+    c->lingers_until_ns = now_ns(c->server) + LINGER_NS;
+    c->in_len = 0;
+    arm_timer(c->server, c->lingers_until_ns);
+    return 0;
+}
+
+/* Works off what is there. Returns true when the turn ended with more to do; -errno when the connection is over. */
+static int work(struct connection *c)
+{
+    for (unsigned i = 0; i < REQUESTS_PER_TURN; i++) {
+        int r = flush_answer(c);
+        if (r < 0)
+            return r;
+        if (c->out.len > 0 || c->waiting)
+            return 0;
+        if (c->closing)
+            return linger(c);
+        r = next_request(c) ? 1 : break_silence(c);
+        if (r < 0)
+            return r;
+        if (r == 0)
+            return c->eof ? -ECONNRESET : 0;
+    }
+    return 1;
+}
+
+/* What a peer still sends after its last answer. */
+static int throw_away(struct connection *c)
+{
+    ssize_t n = recv(c->fd, c->in, sizeof(c->in), MSG_DONTWAIT);
+
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    c->thrown_away += (size_t)n;
+    return n == 0 || c->thrown_away > LINGER_BYTES_MAX ? -ECONNRESET : 0;
+}
+
 /* Readable only when the next line is wanted. Writable while an answer is under way, and also as the way to be called
  * again: an idle socket is writable at once. A peer that hangs up is always told. */
 static void want(struct connection *c, bool again)
 {
-    uint32_t events = 0;
+    bool listens = c->lingers || (!c->waiting && !c->eof && c->in_len < sizeof(c->in));
+    uint32_t events = listens ? EPOLLIN : 0;
 
-    if (c->out.len > 0 || again)
+    if (!c->lingers && (c->out.len > 0 || again))
         events = EPOLLOUT;
-    else if (!c->waiting && !c->eof && c->in_len < sizeof(c->in))
-        events = EPOLLIN;
     sd_event_source_set_io_events(c->source, events);
 }
 
@@ -349,9 +399,11 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
         close_connection(c);
         return 0;
     }
-    if (events & EPOLLIN)
+    if (c->lingers)
+        r = throw_away(c);
+    else if (events & EPOLLIN)
         r = read_input(c);
-    if (r >= 0)
+    if (r >= 0 && !c->lingers)
         r = work(c);
     if (r < 0)
         close_connection(c);
@@ -410,6 +462,8 @@ static int add_connection(struct line_server *server, int *fd, const struct line
     server->connections = c;
     server->n_connections++;
     touch(c);
+    c->accepted_ns = c->active_ns;
+    arm_timer(server, due_ns(c));
     return 0;
 }
 
@@ -421,7 +475,7 @@ static int accept_one(struct line_server *server)
 
     if (fd < 0)
         return errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM ? -errno : 0;
-    if (line_socket_peer(fd, server->group, &peer) < 0) {
+    if (line_socket_peer(fd, &peer) < 0) {
         turn_away(fd, "EPERM", "the agent cannot tell who you are");
         return 1;
     }
@@ -431,6 +485,10 @@ static int accept_one(struct line_server *server)
     }
     if (peer.uid != 0 && connections_of(server, peer.uid) >= server->max_per_uid) {
         turn_away(fd, "EAGAIN", "your user has as many connections as one may have: close one first");
+        return 1;
+    }
+    if (line_socket_peer_group(fd, server->group, &peer) < 0) {
+        turn_away(fd, "EPERM", "the agent cannot tell in which groups you are");
         return 1;
     }
     if (add_connection(server, &fd, &peer) < 0)
@@ -461,6 +519,26 @@ static uint64_t or_default(uint64_t value, uint64_t def)
     return value ? value : def;
 }
 
+/* A group that is missing locks nobody out who is not root: better than no server at all. */
+static void note_group(struct line_server *server, const struct line_config *config, bool owned)
+{
+    if (server->group == LINE_NO_GROUP)
+        snprintf(server->warning, sizeof(server->warning),
+                 "there is no group %s: on %s only root counts as an administrator; make it with `groupadd --system "
+                 "%s` and restart",
+                 config->group, config->path, config->group);
+    else if (!owned)
+        snprintf(server->warning, sizeof(server->warning),
+                 "no right to give %s to the group %s: its mode 0%o holds for the group of this process; run as root, "
+                 "or join that group",
+                 config->path, config->group, config->mode);
+}
+
+const char *line_server_warning(const struct line_server *server)
+{
+    return server->warning;
+}
+
 static int attach(struct line_server *server, sd_event *loop)
 {
     server->loop = sd_event_ref(loop);
@@ -468,7 +546,7 @@ static int attach(struct line_server *server, sd_event *loop)
     int r = sd_event_add_io(loop, &server->listen_source, server->fd, EPOLLIN, on_listen, server);
     if (r < 0)
         return r;
-    r = sd_event_add_time(loop, &server->timer, CLOCK_MONOTONIC, UINT64_MAX, 0, on_timer, server);
+    r = sd_event_add_time(loop, &server->timer, CLOCK_MONOTONIC, UINT64_MAX, TIMER_ACCURACY_US, on_timer, server);
     if (r < 0)
         return r;
     sd_event_source_set_priority(server->listen_source, IO_PRIORITY);
@@ -491,13 +569,17 @@ int line_server_start(sd_event *loop, const struct line_config *config, const st
         .max_per_uid = (unsigned)or_default(config->max_per_uid, DEFAULT_PER_UID),
         .requests_per_s = (unsigned)or_default(config->requests_per_s, DEFAULT_REQUESTS_PER_S),
         .idle_timeout_ns = or_default(config->idle_timeout_ns, DEFAULT_IDLE_TIMEOUT_NS),
+        .silence_ns = config->silence_ns,
         .handler = *handler,
     };
 
-    int r = line_socket_listen(config->path, config->mode, server->group, err);
+    bool owned = false;
+    int r = line_socket_listen(config->path, config->mode, server->group, &owned, err);
     if (r < 0)
         goto fail;
     server->fd = r;
+    if (config->group && config->group[0])
+        note_group(server, config, owned);
     /* From here on the socket file is known as ours and the stop removes it. */
     if (lstat(config->path, &st) == 0) {
         server->dev = st.st_dev;

@@ -25,7 +25,9 @@ struct line_peer {
 enum line_verdict {
     LINE_ANSWERED, /* answer holds the line (newline added by the server) */
     LINE_LATER,    /* line_server_answer() will be called for this connection */
-    LINE_CLOSE,    /* send what is in answer (newline added, nothing if empty), then close */
+    LINE_CLOSE,    /* send what is in answer (newline added, nothing if empty), say no more, then close: once the peer
+                    * has hung up, or a moment later. What it still sends is thrown away, so that a peer that asks late
+                    * has its answer and no broken pipe */
 };
 
 struct line_server;
@@ -35,6 +37,10 @@ struct line_handler {
      * that connection waits until this one is answered and the answer taken by the peer's socket. */
     enum line_verdict (*on_line)(void *userdata, struct line_server *server, struct line_peer *peer, const char *line,
                                  size_t len, struct buf *answer);
+    /* Instead, for a peer that asked nothing: not a byte came for config.silence_ns, or it will send no more and had no
+     * request. Once per connection. NULL: such a peer is waited for. */
+    enum line_verdict (*on_silence)(void *userdata, struct line_server *server, struct line_peer *peer,
+                                    struct buf *answer);
     void (*on_close)(void *userdata, struct line_peer *peer); /* may be NULL; also for those open at the stop */
     void *userdata;
 };
@@ -47,6 +53,7 @@ struct line_config {
     unsigned max_per_uid;     /* default 16, root exempt */
     unsigned requests_per_s;  /* per uid, default 50, root exempt */
     uint64_t idle_timeout_ns; /* default 10 min */
+    uint64_t silence_ns;      /* see on_silence; 0: never for time alone */
 };
 
 /* Binds (a stale socket file is replaced, a live one is -EADDRINUSE with a sentence), listens and attaches to the loop,
@@ -54,6 +61,8 @@ struct line_config {
  * directory (0755) if absent. Strings are copied. */
 int line_server_start(sd_event *loop, const struct line_config *config, const struct line_handler *handler,
                       struct line_server **ret_server, struct carnot_err *err);
+/* What is not as asked though the server runs ("no group carnot, ..."), for the log; "" when nothing is. */
+const char *line_server_warning(const struct line_server *server);
 /* Answers a LINE_LATER request; silently nothing when that connection has gone. Only on the loop's thread; calls no
  * handler. */
 void line_server_answer(struct line_server *server, uint64_t connection, const void *data, size_t len);

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define LISTEN_BACKLOG 64
+/* Who connects between two turns of a busy loop, a flood among them: a full queue refuses at once those that do not
+ * block, as the clients of carbon-ops. As much as the kernel takes (net.core.somaxconn). */
+#define LISTEN_BACKLOG 4096
 
 /* A user with more supplementary groups than the kernel allows (NGROUPS_MAX) does not exist. */
 #define GROUPS_MOST 65536
@@ -116,22 +118,25 @@ static int make_way(const struct sockaddr_un *addr, struct carnot_err *err)
 
 /* The mode on the descriptor is what bind() gives the file, less the umask: never looser than asked, not even for a
  * moment. Nobody gets in before listen(). */
-static int bind_with_mode(int fd, const struct sockaddr_un *addr, unsigned mode, gid_t group)
+static int bind_with_mode(int fd, const struct sockaddr_un *addr, unsigned mode, gid_t group, bool *ret_owned)
 {
     if (fchmod(fd, mode) < 0)
         return -errno;
     if (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0)
         return -errno;
-    if ((group != LINE_NO_GROUP && lchown(addr->sun_path, (uid_t)-1, group) < 0) || chmod(addr->sun_path, mode) < 0 ||
-        listen(fd, LISTEN_BACKLOG) < 0) {
+
+    int given = group == LINE_NO_GROUP ? 0 : lchown(addr->sun_path, (uid_t)-1, group);
+    bool owned = group != LINE_NO_GROUP && given == 0;
+    if ((given < 0 && errno != EPERM) || chmod(addr->sun_path, mode) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
         int r = -errno;
         unlink(addr->sun_path);
         return r;
     }
+    *ret_owned = owned;
     return 0;
 }
 
-int line_socket_listen(const char *path, unsigned mode, gid_t group, struct carnot_err *err)
+int line_socket_listen(const char *path, unsigned mode, gid_t group, bool *ret_owned, struct carnot_err *err)
 {
     struct sockaddr_un addr;
 
@@ -146,7 +151,7 @@ int line_socket_listen(const char *path, unsigned mode, gid_t group, struct carn
         return r;
 
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    r = fd < 0 ? -errno : bind_with_mode(fd, &addr, mode, group);
+    r = fd < 0 ? -errno : bind_with_mode(fd, &addr, mode, group, ret_owned);
     if (r < 0)
         return carnot_err_errno(err, r, "cannot listen on %s", path);
     return TAKE_FD(fd);
@@ -181,23 +186,29 @@ static int has_supplementary(int fd, gid_t group, bool *ret_has)
     return 0;
 }
 
-int line_socket_peer(int fd, gid_t group, struct line_peer *peer)
+int line_socket_peer(int fd, struct line_peer *peer)
 {
     struct ucred cred;
     socklen_t len = sizeof(cred);
-    bool in_group = false;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
         return -errno;
-    if (group != LINE_NO_GROUP) {
-        int r = has_supplementary(fd, group, &in_group);
-        if (r < 0)
-            return r;
-        in_group |= cred.gid == group;
-    }
     peer->pid = (uint32_t)cred.pid;
     peer->uid = cred.uid;
     peer->gid = cred.gid;
-    peer->in_group = in_group;
+    peer->in_group = false;
+    return 0;
+}
+
+int line_socket_peer_group(int fd, gid_t group, struct line_peer *peer)
+{
+    bool in_group = false;
+
+    if (group == LINE_NO_GROUP)
+        return 0;
+    int r = has_supplementary(fd, group, &in_group);
+    if (r < 0)
+        return r;
+    peer->in_group = in_group || peer->gid == group;
     return 0;
 }

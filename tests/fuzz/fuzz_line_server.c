@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Framing of the socket protocol: a client writes any bytes in any pieces, hangs up, and gets one answer line for each
- * whole line that is not empty, up to the first that is too long. The first byte chooses the size of the pieces. */
+ * whole line that is not empty, up to the first that is too long; and one answer where there was no such line at all.
+ * The first byte chooses the size of the pieces. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,7 +22,7 @@ static struct {
     sd_event *loop;
     struct line_server *server;
     char path[64];
-    unsigned lines;
+    unsigned lines, silences;
 } fuzz;
 
 static enum line_verdict on_line(void *userdata, struct line_server *server, struct line_peer *peer, const char *line,
@@ -38,6 +39,15 @@ static enum line_verdict on_line(void *userdata, struct line_server *server, str
     return LINE_ANSWERED;
 }
 
+static enum line_verdict on_silence(void *userdata, struct line_server *server, struct line_peer *peer,
+                                    struct buf *answer)
+{
+    CHECK(answer->len == 0 && fuzz.lines == 0);
+    fuzz.silences++;
+    buf_puts(answer, "nothing");
+    return LINE_CLOSE;
+}
+
 static void stop(void)
 {
     char *slash = strrchr(fuzz.path, '/');
@@ -50,7 +60,7 @@ static void stop(void)
 
 static void start(void)
 {
-    const struct line_handler handler = {.on_line = on_line};
+    const struct line_handler handler = {.on_line = on_line, .on_silence = on_silence};
     const struct line_config config = {.path = fuzz.path, .mode = 0600, .requests_per_s = 1000000000};
 
     snprintf(fuzz.path, sizeof(fuzz.path), "/tmp/carnot-fuzz-XXXXXX");
@@ -114,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!fuzz.loop)
         start();
-    fuzz.lines = 0;
+    fuzz.lines = fuzz.silences = 0;
 
     size_t piece = data[0] ? (size_t)data[0] * 16 : 1;
     int fd = connect_client();
@@ -138,7 +148,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         open = take(fd, &answers);
     }
     CHECK(fuzz.lines == want);
-    CHECK(answers == want + too_long);
+    CHECK(fuzz.silences == (want == 0 && !too_long));
+    CHECK(answers == want + too_long + fuzz.silences);
     close(fd);
     return 0;
 }

@@ -35,7 +35,7 @@ struct fixture {
     struct line_server *server;
     uint64_t later[8];
     size_t n_later;
-    unsigned lines, closed;
+    unsigned lines, closed, silences;
     struct line_peer last;
 };
 
@@ -82,6 +82,17 @@ static enum line_verdict on_line(void *userdata, struct line_server *server, str
     return strcmp(line, "bye") == 0 ? LINE_CLOSE : LINE_ANSWERED;
 }
 
+static enum line_verdict on_silence(void *userdata, struct line_server *server, struct line_peer *peer,
+                                    struct buf *answer)
+{
+    struct fixture *f = userdata;
+
+    assert_int_equal(answer->len, 0);
+    f->silences++;
+    buf_puts(answer, "you said nothing");
+    return LINE_CLOSE;
+}
+
 static void on_close(void *userdata, struct line_peer *peer)
 {
     struct fixture *f = userdata;
@@ -92,7 +103,8 @@ static void on_close(void *userdata, struct line_peer *peer)
 
 static void setup_with(struct fixture *f, struct line_config config)
 {
-    const struct line_handler handler = {.on_line = on_line, .on_close = on_close, .userdata = f};
+    const struct line_handler handler = {
+        .on_line = on_line, .on_silence = config.silence_ns ? on_silence : NULL, .on_close = on_close, .userdata = f};
     struct carnot_err err = CARNOT_ERR_INIT;
 
     *f = (struct fixture){0};
@@ -381,6 +393,150 @@ static void test_later_and_gone(void **state)
     teardown(&f);
 }
 
+/* --- Who asks nothing, and the last word
+ * ------------------------------------------------------------------------------- */
+
+#define SILENCE (30 * NS_PER_MS)
+#define LONG    (3600 * NS_PER_SEC)
+
+static void turn_for(struct fixture *f, uint64_t ns)
+{
+    uint64_t end = now_ns() + ns;
+
+    while (now_ns() < end)
+        turn(f);
+}
+
+static void test_silence_is_answered(void **state)
+{
+    struct fixture f;
+
+    setup_with(&f, (struct line_config){.silence_ns = SILENCE});
+    uint64_t begin = now_ns();
+    int fd = connect_client();
+    expect(&f, fd, "you said nothing\n");
+    assert_true(now_ns() - begin >= SILENCE);
+    /* Late, and too late for an answer, but nothing breaks: the end comes after the one line. */
+    say(fd, "hello\n");
+    expect_end(&f, fd);
+    turn_until_closed(&f, 1);
+    assert_int_equal(f.lines, 0);
+    assert_int_equal(f.silences, 1);
+
+    /* A newline asks nothing either. */
+    fd = connect_client();
+    say(fd, "\n\n");
+    expect(&f, fd, "you said nothing\n");
+    expect_end(&f, fd);
+    teardown(&f);
+}
+
+static void test_who_speaks_is_not_silent(void **state)
+{
+    struct fixture f;
+
+    setup_with(&f, (struct line_config){.silence_ns = SILENCE});
+    int fd = connect_client(), half = connect_client();
+    say(fd, "hello\n");
+    say(half, "hel");
+    expect(&f, fd, "you said hello\n");
+    turn_for(&f, 3 * SILENCE);
+    say(fd, "again\n");
+    say(half, "lo\n");
+    expect(&f, fd, "you said again\n");
+    expect(&f, half, "you said hello\n");
+    assert_int_equal(f.silences, 0);
+    close(fd);
+    close(half);
+    teardown(&f);
+}
+
+/* The loop was busy elsewhere: what came meanwhile is seen before the time is called. */
+static void test_silence_of_the_loop(void **state)
+{
+    struct fixture f;
+
+    setup_with(&f, (struct line_config){.silence_ns = SILENCE});
+    for (unsigned i = 0; i < 20; i++) {
+        int fd = connect_client();
+        turn(&f);
+        turn(&f);
+        uint64_t end = now_ns() + SILENCE + NS_PER_MS;
+        while (now_ns() < end)
+            ;
+        say(fd, "hello\n");
+        expect(&f, fd, "you said hello\n");
+        close(fd);
+    }
+    assert_int_equal(f.silences, 0);
+    teardown(&f);
+}
+
+/* One who will send no more need not be waited for; half a line is no request. */
+static void test_silence_of_the_half_closed(void **state)
+{
+    static const char *const said[] = {"", "hel"};
+    struct fixture f;
+
+    setup_with(&f, (struct line_config){.silence_ns = LONG});
+    for (size_t i = 0; i < ELEMENTSOF(said); i++) {
+        int fd = connect_client();
+        say(fd, said[i]);
+        shutdown(fd, SHUT_WR);
+        expect(&f, fd, "you said nothing\n");
+        expect_end(&f, fd);
+    }
+    int fd = connect_client();
+    say(fd, "hello\nwor");
+    shutdown(fd, SHUT_WR);
+    expect(&f, fd, "you said hello\n");
+    expect_end(&f, fd);
+    assert_int_equal(f.silences, 2);
+
+    /* Gone without a word: nobody to answer. */
+    close(connect_client());
+    turn_until_closed(&f, 4);
+    teardown(&f);
+}
+
+/* After the last word the peer may still speak, for a while and not too much. */
+static void test_last_word(void **state)
+{
+    struct fixture f;
+    char flood[65536];
+
+    setup(&f);
+    memset(flood, 'x', sizeof(flood));
+    int polite = connect_client(), stays = connect_client(), floods = connect_client();
+    say(polite, "bye\n");
+    say(stays, "bye\n");
+    say(floods, "bye\n");
+    expect(&f, polite, "you said bye\n");
+    expect(&f, stays, "you said bye\n");
+    expect(&f, floods, "you said bye\n");
+    for (unsigned i = 0; i < 10; i++) {
+        say(polite, "more\n");
+        turn(&f);
+    }
+    assert_int_equal(f.closed, 0);
+
+    uint64_t deadline = now_ns() + DEADLINE_NS;
+    bool cut = false;
+    while (!cut && now_ns() < deadline) {
+        ssize_t n = send(floods, flood, sizeof(flood), MSG_NOSIGNAL | MSG_DONTWAIT);
+        cut = n < 0 && errno == EPIPE;
+        turn(&f);
+    }
+    assert_true(cut);
+    assert_int_equal(f.closed, 1);
+    expect_end(&f, polite);
+    turn_until_closed(&f, 3); /* also the one that neither reads on nor hangs up */
+    assert_int_equal(f.lines, 3);
+    close(stays);
+    close(floods);
+    teardown(&f);
+}
+
 /* --- Limits
  * ----------------------------------------------------------------------------------------------------------- */
 
@@ -622,6 +778,7 @@ static void test_admin_group(void **state)
         skip();
     }
     setup_with(&f, (struct line_config){.group = name, .mode = 0660});
+    assert_string_equal(line_server_warning(f.server), "");
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_gid, gid);
     assert_int_equal(st.st_mode & 07777, 0660);
@@ -653,6 +810,7 @@ static void test_admin_group(void **state)
 
     /* An unknown group is no admin group, and no error. */
     setup_with(&f, (struct line_config){.group = "no-such-group-here"});
+    assert_non_null(strstr(line_server_warning(f.server), "there is no group no-such-group-here: "));
     int fd = connect_client();
     say(fd, "x\n");
     expect(&f, fd, "you said x\n");
@@ -939,6 +1097,11 @@ int main(void)
         cmocka_unit_test(test_half_close),
         cmocka_unit_test(test_later),
         cmocka_unit_test(test_later_and_gone),
+        cmocka_unit_test(test_silence_is_answered),
+        cmocka_unit_test(test_who_speaks_is_not_silent),
+        cmocka_unit_test(test_silence_of_the_loop),
+        cmocka_unit_test(test_silence_of_the_half_closed),
+        cmocka_unit_test(test_last_word),
         cmocka_unit_test(test_large_answer),
         cmocka_unit_test(test_client_that_never_reads),
         cmocka_unit_test(test_idle),
