@@ -9,6 +9,7 @@
 
 #include "agent/control.h"
 #include "agent/privileges.h"
+#include "agent/state.h"
 #include "agent/web.h"
 #include "base/commands.h"
 #include "base/log.h"
@@ -25,6 +26,7 @@ struct agent {
     struct meter *meter;
     struct control *control;
     struct web *web;
+    struct state *state;
     uint64_t next_sample_ns, next_tick_ns;
     struct log_limit tick_errors, drain_errors;
 };
@@ -65,6 +67,7 @@ static void tick(struct agent *agent, uint64_t now_ns)
         complain(agent, &agent->tick_errors, &err, "window not complete");
     if (agent->control)
         control_tick(agent->control);
+    state_tick(agent->state, now_ns);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -163,17 +166,21 @@ static int start(struct agent *agent, struct carnot_err *err)
         r = start_loop(agent, err);
     if (r >= 0)
         r = meter_open(&agent->env, &settings->meter, &agent->meter, err);
-    if (r >= 0 && settings->socket_path[0])
+    if (r >= 0 && (settings->socket_path[0] || settings->governor_path[0]))
         r = control_start(agent->loop, settings, &agent->env, agent->meter, &agent->control, err);
+    /* After the sockets: whoever finds them taken leaves the other agent's file alone. */
+    if (r >= 0)
+        agent->state = state_open(settings, &agent->env, agent->meter);
     /* From here on nothing but other programs needs rights; and no thread has been started yet. */
     if (r >= 0)
         r = commands_start_helper(agent->env.commands, err);
     if (r >= 0)
         r = privileges_drop(err);
-    if (r >= 0)
+    if (r >= 0) {
         meter_start(agent->meter);
-    if (r >= 0)
+        state_start(agent->state);
         r = start_web(agent, err);
+    }
     if (r >= 0)
         r = start_timer(agent, err);
     return r;
@@ -184,6 +191,7 @@ static void stop(struct agent *agent)
     sd_notify(0, "STOPPING=1");
     agent->web = web_stop(agent->web);
     agent->control = control_stop(agent->control);
+    agent->state = state_close(agent->state);
     sd_event_source_unref(agent->timer);
     sd_event_unref(agent->loop);
     commands_stop(agent->env.commands); /* a source that waits for one ends with it */
@@ -205,7 +213,7 @@ int agent_run(const struct agent_settings *settings, struct carnot_err *err)
     if (r >= 0) {
         log_description(&agent);
         if (agent.control)
-            log_info("socket %s", settings->socket_path);
+            control_log(agent.control);
         if (commands_helper_pid(agent.env.commands))
             log_info("other programs are run by process %d", (int)commands_helper_pid(agent.env.commands));
         if (meter_interval_ns(agent.meter) != settings->meter.attribution_interval_ns)

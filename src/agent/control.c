@@ -9,9 +9,12 @@
 #include <jansson.h>
 #include <sys/stat.h>
 
+#include "agent/governor.h"
 #include "base/json_out.h"
+#include "base/log.h"
 #include "base/parse.h"
 #include "model/quantity.h"
+#include "net/line_limit.h"
 #include "net/line_server.h"
 #include "sinks/session.h"
 #include "sinks/snapshot.h"
@@ -29,9 +32,30 @@
 #define LABEL_MAX            200 /* a command's name, not its whole line */
 #define INFO_MAX             16384
 
+/* Clients of carbon-ops' governor give each operation 0.2 s; the answer must be there well before. */
+#define SILENCE_NS (50 * NS_PER_MS)
+
+/* Of the governor's socket: such a client asks once and goes. */
+#define GOVERNOR_IDLE_NS (10 * NS_PER_SEC)
+
+/* Its answer takes 20 us to make: a tenth of a CPU for a user who asks without end. Ours may take a hundred times as
+ * long and are limited there as on the main socket. */
+#define GOVERNOR_REQUESTS_PER_S 5000
+#define TYPED_REQUESTS_PER_S    50
+
+/* One socket. They differ in who may connect, and in what is made of a line that is no request. */
+struct listener {
+    struct control *control;
+    struct line_server *server;
+    const char *path;
+    bool governor;         /* for clients that need not ask */
+    bool group_sees_units; /* its group is the agent's own; else its members see the counters alone */
+};
+
 struct control_session {
     uint32_t session; /* 0: free entry */
     uint32_t uid;
+    struct line_server *server;
     uint64_t connection;
     uint64_t begin_real_ns;
     bool waiting, ending; /* an answer is due at the next tick; the session ends with it */
@@ -40,7 +64,9 @@ struct control_session {
 struct control {
     struct meter *meter;
     const struct carnot_env *env;
-    struct line_server *server;
+    struct listener main, legacy; /* server NULL: not wanted */
+    struct governor *governor;
+    struct line_limit typed; /* requests of our own protocol on the governor's socket */
     uint64_t window_ns;
     uint64_t quantum_uj; /* of ordinary users; 0 until the first batch */
     struct batch *slot_batch;
@@ -49,9 +75,24 @@ struct control {
     struct buf answer;
 };
 
-static bool sees_all(const struct line_peer *peer)
+/* Who asks, and what that one may see. */
+struct caller {
+    struct line_server *server;
+    struct line_peer *peer;
+    bool all;      /* every unit, all totals */
+    bool counters; /* the machine's counters */
+};
+
+static struct caller caller_of(const struct listener *listener, struct line_server *server, struct line_peer *peer)
 {
-    return peer->uid == 0 || peer->in_group;
+    bool root = peer->uid == 0;
+
+    return (struct caller){
+        .server = server,
+        .peer = peer,
+        .all = root || (peer->in_group && listener->group_sees_units),
+        .counters = root || peer->in_group,
+    };
 }
 
 static struct viewer viewer_of(const struct control *control, uint32_t uid, bool all)
@@ -100,12 +141,11 @@ static int parse_kinds(const json_t *kinds, unsigned *ret_kinds)
     return 0;
 }
 
-static enum line_verdict op_snapshot(struct control *control, const struct line_peer *peer, const json_t *request,
+static enum line_verdict op_snapshot(struct control *control, const struct caller *caller, const json_t *request,
                                      struct buf *answer)
 {
-    struct snapshot_options options = {.slot_ns = sees_all(peer) ? control->window_ns : SLOT_NS,
-                                       .epoch = control->epoch};
-    struct viewer viewer = viewer_of(control, peer->uid, sees_all(peer));
+    struct snapshot_options options = {.slot_ns = caller->all ? control->window_ns : SLOT_NS, .epoch = control->epoch};
+    struct viewer viewer = viewer_of(control, caller->peer->uid, caller->all);
     const json_t *limit = json_object_get(request, "limit");
     struct batch *batch;
     int r;
@@ -127,7 +167,7 @@ static enum line_verdict op_snapshot(struct control *control, const struct line_
 
 /* --- info ---------------------------------------------------------------------------------------------------- */
 
-static enum line_verdict op_info(struct control *control, const struct line_peer *peer, struct buf *answer)
+static enum line_verdict op_info(struct control *control, const struct caller *caller, struct buf *answer)
 {
     struct buf text;
     struct json_out json;
@@ -142,8 +182,8 @@ static enum line_verdict op_info(struct control *control, const struct line_peer
     json_out_kv_string(&json, "op", "info");
     json_out_kv_string(&json, "version", CARNOT_VERSION);
     json_out_kv_string(&json, "epoch", control->epoch);
-    json_out_kv_string(&json, "view", sees_all(peer) ? "all" : "own");
-    json_out_kv_u64(&json, "slot_ns", sees_all(peer) ? control->window_ns : SLOT_NS);
+    json_out_kv_string(&json, "view", caller->all ? "all" : "own");
+    json_out_kv_u64(&json, "slot_ns", caller->all ? control->window_ns : SLOT_NS);
     json_out_kv_string(&json, "activity", meter_activity_name(control->meter));
     json_out_key(&json, "description");
     json_out_array(&json);
@@ -159,12 +199,41 @@ static enum line_verdict op_info(struct control *control, const struct line_peer
     return LINE_ANSWERED;
 }
 
+/* --- the machine's counters ---------------------------------------------------------------------------------- */
+
+static enum line_verdict op_counters(struct control *control, const struct caller *caller, struct buf *answer)
+{
+    int r;
+
+    if (!caller->counters)
+        return fail(answer, EACCES, "the machine's counters are for root and the socket's group");
+    r = governor_answer_counters(control->governor, answer);
+    if (r == -EAGAIN)
+        return fail(answer, EAGAIN, "the first window has not ended yet; try again in a second");
+    return r < 0 ? fail(answer, -r, "the answer could not be made") : LINE_ANSWERED;
+}
+
+static enum line_verdict answer_legacy(struct control *control, const struct caller *caller, struct buf *answer)
+{
+    if (!caller->counters)
+        fail(answer, EACCES, "the machine's counters are for root and the socket's group");
+    else if (governor_answer_legacy(control->governor, answer) < 0)
+        fail(answer, E2BIG, "the answer could not be made");
+    return LINE_CLOSE;
+}
+
 /* --- sessions ------------------------------------------------------------------------------------------------ */
 
-static struct control_session *find_session(struct control *control, uint32_t session, const struct line_peer *peer)
+/* Connections are numbered by each server for itself. */
+static bool is_of(const struct control_session *entry, const struct caller *caller)
+{
+    return entry->session && entry->server == caller->server && entry->connection == caller->peer->connection;
+}
+
+static struct control_session *find_session(struct control *control, uint32_t session, const struct caller *caller)
 {
     for (size_t i = 0; i < SESSIONS_MAX; i++)
-        if (session && control->sessions[i].session == session && control->sessions[i].connection == peer->connection)
+        if (session && control->sessions[i].session == session && is_of(&control->sessions[i], caller))
             return &control->sessions[i];
     return NULL;
 }
@@ -194,9 +263,10 @@ static bool owns_process(const struct carnot_env *env, const struct line_peer *p
     return fstatat(env->proc.fd, pid, &st, 0) == 0 && st.st_uid == peer->uid;
 }
 
-static enum line_verdict op_session_begin(struct control *control, struct line_peer *peer, const json_t *request,
+static enum line_verdict op_session_begin(struct control *control, const struct caller *caller, const json_t *request,
                                           struct buf *answer)
 {
+    struct line_peer *peer = caller->peer;
     const char *label = json_string_value(json_object_get(request, "label"));
     struct control_session *entry = free_session(control, peer->uid);
     struct carnot_err err = CARNOT_ERR_INIT;
@@ -221,6 +291,7 @@ static enum line_verdict op_session_begin(struct control *control, struct line_p
     *entry = (struct control_session){
         .session = session,
         .uid = peer->uid,
+        .server = caller->server,
         .connection = peer->connection,
         .begin_real_ns = clock_now(control->env->clock).real_ns,
     };
@@ -230,18 +301,18 @@ static enum line_verdict op_session_begin(struct control *control, struct line_p
     json_out_kv_string(&json, "status", "ok");
     json_out_kv_string(&json, "op", "session.begin");
     json_out_kv_u64(&json, "session", session);
-    json_out_kv_u64(&json, "slot_ns", sees_all(peer) ? control->window_ns : SLOT_NS);
+    json_out_kv_u64(&json, "slot_ns", caller->all ? control->window_ns : SLOT_NS);
     json_out_kv_string(&json, "activity", meter_activity_name(control->meter));
     json_out_object_end(&json);
     return LINE_ANSWERED;
 }
 
-static enum line_verdict op_session_read(struct control *control, const struct line_peer *peer, const json_t *request,
+static enum line_verdict op_session_read(struct control *control, const struct caller *caller, const json_t *request,
                                          bool end, struct buf *answer)
 {
     json_int_t number = json_integer_value(json_object_get(request, "session"));
     struct control_session *entry =
-        number > 0 && number <= UINT32_MAX ? find_session(control, (uint32_t)number, peer) : NULL;
+        number > 0 && number <= UINT32_MAX ? find_session(control, (uint32_t)number, caller) : NULL;
 
     if (!entry)
         return fail(answer, ENOENT, "no such session was begun on this connection");
@@ -252,10 +323,10 @@ static enum line_verdict op_session_read(struct control *control, const struct l
     return LINE_LATER;
 }
 
-static bool has_session(const struct control *control, uint64_t connection)
+static bool has_session(const struct control *control, const struct caller *caller)
 {
     for (size_t i = 0; i < SESSIONS_MAX; i++)
-        if (control->sessions[i].session && control->sessions[i].connection == connection)
+        if (is_of(&control->sessions[i], caller))
             return true;
     return false;
 }
@@ -276,7 +347,7 @@ static void answer_session(struct control *control, struct control_session *entr
                       entry->begin_real_ns, &control->answer);
     if (r < 0)
         fail(&control->answer, -r, "the session's figures are not there");
-    line_server_answer(control->server, entry->connection, control->answer.data, control->answer.len);
+    line_server_answer(entry->server, entry->connection, control->answer.data, control->answer.len);
     entry->waiting = false;
     if (entry->ending)
         end_session(control, entry);
@@ -284,51 +355,83 @@ static void answer_session(struct control *control, struct control_session *entr
 
 /* --- requests ------------------------------------------------------------------------------------------------- */
 
+static const char no_request[] = "a request is one line of JSON, such as {\"v\":1,\"op\":\"info\"}";
+static const char which_op[] = "\"op\" is one of info, snapshot, counters, session.begin, session.read and session.end";
+
+static enum line_verdict answer_request(struct control *control, const struct caller *caller, const json_t *request,
+                                        struct buf *answer)
+{
+    const char *op = json_string_value(json_object_get(request, "op"));
+
+    if (json_integer_value(json_object_get(request, "v")) != 1)
+        return fail(answer, EPROTO, "this agent speaks version 1 of its protocol: say \"v\":1");
+    if (!op)
+        return fail(answer, EINVAL, which_op);
+    if (strcmp(op, "snapshot") == 0)
+        return op_snapshot(control, caller, request, answer);
+    if (strcmp(op, "info") == 0)
+        return op_info(control, caller, answer);
+    if (strcmp(op, "counters") == 0)
+        return op_counters(control, caller, answer);
+    if (strcmp(op, "session.begin") == 0)
+        return op_session_begin(control, caller, request, answer);
+    if (strcmp(op, "session.read") == 0)
+        return op_session_read(control, caller, request, false, answer);
+    if (strcmp(op, "session.end") == 0)
+        return op_session_read(control, caller, request, true, answer);
+    return fail(answer, EINVAL, which_op);
+}
+
+/* An object that names neither version nor operation, "{}", asks as carbon-ops' clients do. */
+static bool is_legacy(const json_t *request)
+{
+    return json_is_object(request) && !json_object_get(request, "v") && !json_object_get(request, "op");
+}
+
 static enum line_verdict on_line(void *userdata, struct line_server *server, struct line_peer *peer, const char *line,
                                  size_t len, struct buf *answer)
 {
-    struct control *control = userdata;
-    json_error_t where;
-    /* Spared from the idle timeout while it has a session; looked at again with each request. */
-    peer->userdata = has_session(control, peer->connection) ? control : NULL;
-    json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
-    const char *op = json_string_value(json_object_get(request, "op"));
-    json_int_t version = json_integer_value(json_object_get(request, "v"));
+    const struct listener *listener = userdata;
+    struct control *control = listener->control;
+    struct caller caller = caller_of(listener, server, peer);
     enum line_verdict verdict;
+    json_error_t where;
 
-    if (!json_is_object(request)) {
-        json_decref(request);
-        fail(answer, EPROTO, "a request is one line of JSON, such as {\"v\":1,\"op\":\"info\"}");
-        return LINE_CLOSE;
+    /* Spared from the idle timeout while it has a session; looked at again with each request. */
+    peer->userdata = has_session(control, &caller) ? control : NULL;
+    json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
+    if (is_legacy(request) || (listener->governor && !json_is_object(request))) {
+        verdict = answer_legacy(control, &caller, answer);
+    } else if (!json_is_object(request)) {
+        fail(answer, EPROTO, no_request);
+        verdict = LINE_CLOSE;
+    } else if (listener->governor && !line_limit_take(&control->typed, peer->uid, TYPED_REQUESTS_PER_S,
+                                                      clock_now(control->env->clock).mono_ns)) {
+        verdict = fail(answer, EAGAIN, "too many requests in a second: wait and ask again");
+    } else {
+        verdict = answer_request(control, &caller, request, answer);
     }
-    if (version != 1)
-        verdict = fail(answer, EPROTO, "this agent speaks version 1 of its protocol: say \"v\":1");
-    else if (!op)
-        verdict = fail(answer, EINVAL, "\"op\" is missing: info, snapshot, session.begin, session.read or session.end");
-    else if (strcmp(op, "snapshot") == 0)
-        verdict = op_snapshot(control, peer, request, answer);
-    else if (strcmp(op, "info") == 0)
-        verdict = op_info(control, peer, answer);
-    else if (strcmp(op, "session.begin") == 0)
-        verdict = op_session_begin(control, peer, request, answer);
-    else if (strcmp(op, "session.read") == 0)
-        verdict = op_session_read(control, peer, request, false, answer);
-    else if (strcmp(op, "session.end") == 0)
-        verdict = op_session_read(control, peer, request, true, answer);
-    else
-        verdict =
-            fail(answer, EINVAL, "unknown \"op\": it is info, snapshot, session.begin, session.read or session.end");
     json_decref(request);
     return verdict;
 }
 
+static enum line_verdict on_silence(void *userdata, struct line_server *server, struct line_peer *peer,
+                                    struct buf *answer)
+{
+    const struct listener *listener = userdata;
+    struct caller caller = caller_of(listener, server, peer);
+
+    return answer_legacy(listener->control, &caller, answer);
+}
+
 static void on_close(void *userdata, struct line_peer *peer)
 {
-    struct control *control = userdata;
+    const struct listener *listener = userdata;
+    const struct caller caller = {.server = listener->server, .peer = peer};
 
     for (size_t i = 0; i < SESSIONS_MAX; i++)
-        if (control->sessions[i].session && control->sessions[i].connection == peer->connection)
-            end_session(control, &control->sessions[i]);
+        if (is_of(&listener->control->sessions[i], &caller))
+            end_session(listener->control, &listener->control->sessions[i]);
 }
 
 /* --- life ----------------------------------------------------------------------------------------------------- */
@@ -379,13 +482,47 @@ static int make_epoch(const struct carnot_env *env, char epoch[33], struct carno
     return 0;
 }
 
+static int listen_on(struct listener *listener, sd_event *loop, const struct line_config *config,
+                     struct carnot_err *err)
+{
+    const struct line_handler handler = {.on_line = on_line,
+                                         .on_silence = listener->governor ? on_silence : NULL,
+                                         .on_close = on_close,
+                                         .userdata = listener};
+
+    if (!config->path[0])
+        return 0;
+    listener->path = config->path;
+    return line_server_start(loop, config, &handler, &listener->server, err);
+}
+
+static int listen_on_both(struct control *control, sd_event *loop, const struct agent_settings *settings,
+                          struct carnot_err *err)
+{
+    const struct line_config main_config = {.path = settings->socket_path,
+                                            .mode = (unsigned)settings->socket_mode,
+                                            .group = settings->socket_group,
+                                            .idle_timeout_ns = settings->socket_timeout_ns};
+    const struct line_config legacy_config = {.path = settings->governor_path,
+                                              .mode = (unsigned)settings->governor_mode,
+                                              .group = settings->governor_group,
+                                              .requests_per_s = GOVERNOR_REQUESTS_PER_S,
+                                              .idle_timeout_ns = GOVERNOR_IDLE_NS,
+                                              .silence_ns = SILENCE_NS};
+    int r;
+
+    control->main = (struct listener){.control = control, .group_sees_units = true};
+    control->legacy =
+        (struct listener){.control = control,
+                          .governor = true,
+                          .group_sees_units = strcmp(settings->governor_group, settings->socket_group) == 0};
+    r = listen_on(&control->main, loop, &main_config, err);
+    return r < 0 ? r : listen_on(&control->legacy, loop, &legacy_config, err);
+}
+
 int control_start(sd_event *loop, const struct agent_settings *settings, const struct carnot_env *env,
                   struct meter *meter, struct control **ret_control, struct carnot_err *err)
 {
-    struct line_config config = {.path = settings->socket_path,
-                                 .mode = 0666,
-                                 .group = settings->socket_group,
-                                 .idle_timeout_ns = settings->socket_timeout_ns};
     struct control *control = calloc(1, sizeof *control);
     int r;
 
@@ -395,23 +532,39 @@ int control_start(sd_event *loop, const struct agent_settings *settings, const s
     control->env = env;
     control->window_ns = meter_interval_ns(meter);
     buf_init(&control->answer, LINE_ANSWER_MAX);
-    struct line_handler handler = {.on_line = on_line, .on_close = on_close, .userdata = control};
     r = make_epoch(env, control->epoch, err);
+    if (r >= 0 && governor_new(env, meter, control->epoch, &control->governor) < 0)
+        r = carnot_err_set(err, ENOMEM, "out of memory");
     if (r >= 0)
-        r = line_server_start(loop, &config, &handler, &control->server, err);
+        r = listen_on_both(control, loop, settings, err);
     if (r < 0) {
-        free(control);
+        control_stop(control);
         return r;
     }
     *ret_control = control;
     return 0;
 }
 
+void control_log(const struct control *control)
+{
+    const struct listener *listeners[] = {&control->main, &control->legacy};
+
+    for (size_t i = 0; i < ELEMENTSOF(listeners); i++) {
+        if (!listeners[i]->server)
+            continue;
+        log_info("%s %s", listeners[i]->governor ? "governor's socket" : "socket", listeners[i]->path);
+        if (line_server_warning(listeners[i]->server)[0])
+            log_warn("%s", line_server_warning(listeners[i]->server));
+    }
+}
+
 struct control *control_stop(struct control *control)
 {
     if (!control)
         return NULL;
-    line_server_stop(control->server);
+    control->main.server = line_server_stop(control->main.server);
+    control->legacy.server = line_server_stop(control->legacy.server);
+    governor_free(control->governor);
     batch_unref(control->slot_batch);
     buf_done(&control->answer);
     free(control);

@@ -13,6 +13,9 @@ int control_start(sd_event *loop, const struct agent_settings *settings, const s
                   struct meter *meter, struct control **ret_control, struct carnot_err *err);
 struct control *control_stop(struct control *control); /* NULL-safe, returns NULL */
 
+/* Says in the log where it listens, and what is not as asked. */
+void control_log(const struct control *control);
+
 /* A new batch was sealed: moves the slot grid on and answers who waits for it. */
 void control_tick(struct control *control);
 

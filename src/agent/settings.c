@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/log.h"
+#include "base/parse.h"
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -49,6 +50,11 @@ static const struct carnot_option agent_options[] = {
      .def = "carnot",
      .metavar = "GROUP",
      .help = "Members of this group see all units, as root does; others see their own."},
+    {.name = "socket.mode",
+     .type = OPTION_MODE,
+     .offset = FIELD(socket_mode),
+     .def = "0666",
+     .help = "Who may connect; what they see depends on who they are."},
     {.name = "socket.timeout",
      .type = OPTION_DURATION,
      .offset = FIELD(socket_timeout_ns),
@@ -57,6 +63,42 @@ static const struct carnot_option agent_options[] = {
      .max = 86400 * NS_PER_SEC,
      .metavar = "TIME",
      .help = "A client silent for so long is closed, unless it has a session (a command that runs)."},
+    {.name = "governor.path",
+     .alias = "socket-path",
+     .type = OPTION_STRING,
+     .offset = FIELD(governor_path),
+     .def = "",
+     .metavar = "PATH",
+     .help =
+         "A second Unix socket, for clients of carbon-ops' governor (/var/run/carbon-ops.sock): it also answers who "
+         "asks nothing; empty: none."},
+    {.name = "governor.group",
+     .alias = "socket-group",
+     .type = OPTION_STRING,
+     .offset = FIELD(governor_group),
+     .def = "carnot",
+     .metavar = "GROUP",
+     .help = "Members of this group may read the machine's counters there."},
+    {.name = "governor.mode",
+     .alias = "socket-mode",
+     .type = OPTION_MODE,
+     .offset = FIELD(governor_mode),
+     .def = "0660",
+     .help = "Who may connect there."},
+    {.name = "state.file",
+     .type = OPTION_STRING,
+     .offset = FIELD(state_file),
+     .def = "/var/lib/carnot/state",
+     .metavar = "FILE",
+     .help = "Where energy totals are kept over restarts; \"none\": nowhere."},
+    {.name = "state.interval",
+     .type = OPTION_DURATION,
+     .offset = FIELD(state_interval_ns),
+     .def = "1m",
+     .min = NS_PER_SEC,
+     .max = 3600 * NS_PER_SEC,
+     .metavar = "TIME",
+     .help = "How often they are written, besides at the stop."},
     {.name = "path.procfs",
      .type = OPTION_STRING,
      .offset = FIELD(procfs),
@@ -93,6 +135,23 @@ static const struct carnot_option agent_options[] = {
      .def = "text",
      .choices = log_formats,
      .help = "Form of log lines."},
+    {.name = "poll-interval",
+     .type = OPTION_F64,
+     .offset = FIELD(poll_interval_s),
+     .metavar = "SECONDS",
+     .fmin = 0.001,
+     .fmax = 60,
+     .help = "As carbon-governor has it: sampling.interval in seconds."},
+    {.name = "powercap-root",
+     .type = OPTION_STRING,
+     .offset = FIELD(powercap_root),
+     .metavar = "DIR",
+     .help = "As carbon-governor has it: path.sysfs with class/powercap behind it."},
+    {.name = "disable-ipc",
+     .type = OPTION_BOOL,
+     .offset = FIELD(disable_ipc),
+     .def = "false",
+     .help = "As carbon-governor has it: no Unix socket at all."},
     {.name = "help",
      .letter = 'h',
      .type = OPTION_BOOL,
@@ -107,10 +166,47 @@ static const struct carnot_option agent_options[] = {
      .help = "Show the version."},
 };
 
+#define POWERCAP_DIR "/class/powercap"
+
+/* carbon-governor knows a directory of zones, we a whole sysfs: the one that it lies in. */
+static int take_powercap_root(struct agent_settings *settings, struct option_set *set, struct carnot_err *err)
+{
+    const char *given = settings->powercap_root;
+    struct text root = text_of(given);
+
+    while (root.n > 1 && root.p[root.n - 1] == '/')
+        root.n--;
+    if (!text_ends(root, POWERCAP_DIR))
+        return carnot_err_set(err, EINVAL,
+                              "--powercap-root: %s does not end in class/powercap: Carnot reads a whole sysfs, give "
+                              "its root by --path.sysfs",
+                              given);
+    root.n -= strlen(POWERCAP_DIR);
+    settings->sysfs = root.n ? arena_strndup(&set->arena, root.p, root.n) : "/";
+    return settings->sysfs ? 0 : carnot_err_set(err, ENOMEM, "out of memory for the settings");
+}
+
+/* Settings of carbon-governor that are said otherwise here. */
+static int take_governor_flags(struct agent_settings *settings, struct option_set *set, struct carnot_err *err)
+{
+    if (settings->poll_interval_s > 0)
+        settings->meter.sampling_interval_ns = (uint64_t)(settings->poll_interval_s * (double)NS_PER_SEC + 0.5);
+    if (settings->disable_ipc)
+        settings->socket_path = settings->governor_path = "";
+    if (settings->governor_path[0] && strcmp(settings->governor_path, settings->socket_path) == 0)
+        return carnot_err_set(
+            err, EINVAL,
+            "governor.path and socket.path are both %s: leave governor.path away, that socket answers "
+            "clients of the governor as well, or choose another",
+            settings->governor_path);
+    return settings->powercap_root ? take_powercap_root(settings, set, err) : 0;
+}
+
 #define GROUPS_MAX (2 + METER_SOURCE_GROUPS_MAX)
 
-int settings_load(int argc, char **argv, struct agent_settings *ret_settings, struct option_set *ret_set,
-                  bool *ret_in_file, struct carnot_err *err)
+/* Flags, the file, the flags again. */
+static int load(int argc, char **argv, struct agent_settings *ret_settings, struct option_set *ret_set,
+                bool *ret_in_file, struct carnot_err *err)
 {
     /* Static, since the set keeps pointing at it: the tables of a program are the same for its life. */
     static struct option_group groups[GROUPS_MAX];
@@ -147,4 +243,12 @@ int settings_load(int argc, char **argv, struct agent_settings *ret_settings, st
     }
     r = option_parse_argv(ret_set, argc, argv, true, err);
     return r < 0 ? r : 0;
+}
+
+int settings_load(int argc, char **argv, struct agent_settings *ret_settings, struct option_set *ret_set,
+                  bool *ret_in_file, struct carnot_err *err)
+{
+    int r = load(argc, argv, ret_settings, ret_set, ret_in_file, err);
+
+    return r < 0 ? r : take_governor_flags(ret_settings, ret_set, err);
 }

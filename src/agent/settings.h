@@ -12,7 +12,14 @@ struct agent_settings {
     const char *telemetry_path;
     uint64_t web_timeout_ns;
     const char *socket_path, *socket_group;
-    uint64_t socket_timeout_ns;
+    uint64_t socket_timeout_ns, socket_mode;
+    const char *governor_path, *governor_group;
+    uint64_t governor_mode;
+    const char *state_file;
+    uint64_t state_interval_ns;
+    double poll_interval_s;    /* carbon-governor's; 0: not given */
+    const char *powercap_root; /* the same; NULL: not given */
+    bool disable_ipc;
     const char *procfs, *sysfs, *cgroupfs, *rootfs;
     int log_level, log_format;
     bool help, version;

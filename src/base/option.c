@@ -49,11 +49,16 @@ static struct option_ref next_option(const struct option_set *set, struct option
     return next;
 }
 
+static bool is_called(const struct carnot_option *option, struct text name)
+{
+    return text_is(name, option->name) || (option->alias && text_is(name, option->alias));
+}
+
 struct option_ref option_find(const struct option_set *set, struct text name)
 {
     struct option_ref ref = first_option(set, 0);
 
-    while (ref.option && !text_is(name, ref.option->name))
+    while (ref.option && !is_called(ref.option, name))
         ref = next_option(set, ref);
     return ref;
 }
@@ -179,6 +184,7 @@ static void put_expected(struct buf *buf, const struct carnot_option *option)
         [OPTION_DURATION] = "a duration such as 100ms or 1h30m",
         [OPTION_BYTES] = "a size such as 64KiB or 1MB",
         [OPTION_ENUM] = "one of",
+        [OPTION_MODE] = "permissions in octal such as 0660",
         [OPTION_LIST] = "a list",
     };
 
@@ -240,6 +246,23 @@ static int apply_f64(const struct carnot_option *option, const char *value, doub
     if ((option->fmin != 0 || option->fmax != 0) && (parsed < option->fmin || parsed > option->fmax))
         return -EINVAL;
     *ret = parsed;
+    return 0;
+}
+
+static int apply_mode(const char *value, uint64_t *ret)
+{
+    uint64_t mode = 0;
+
+    if (!value[0])
+        return -EINVAL;
+    for (; *value; value++) {
+        if (*value < '0' || *value > '7')
+            return -EINVAL;
+        mode = mode * 8 + (uint64_t)(*value - '0');
+        if (mode > 0777)
+            return -EINVAL;
+    }
+    *ret = mode;
     return 0;
 }
 
@@ -310,6 +333,8 @@ static int apply_value(struct option_set *set, struct option_ref ref, const char
         return apply_string(set, value, field);
     case OPTION_ENUM:
         return apply_enum(ref.option, value, field);
+    case OPTION_MODE:
+        return apply_mode(value, field);
     case OPTION_LIST:
         return apply_list(set, ref, value);
     }
@@ -355,6 +380,7 @@ static size_t field_size(enum option_type type)
     case OPTION_U64:
     case OPTION_DURATION:
     case OPTION_BYTES:
+    case OPTION_MODE:
         return sizeof(uint64_t);
     case OPTION_F64:
         return sizeof(double);

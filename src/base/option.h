@@ -20,6 +20,7 @@ enum option_type {
     OPTION_DURATION, /* uint64_t ns within min..max ns */
     OPTION_BYTES,    /* uint64_t */
     OPTION_ENUM,     /* int, index into choices */
+    OPTION_MODE,     /* uint64_t, a file's permissions in octal: "0660", at most 0777 */
     OPTION_LIST,     /* struct option_list: repeated flag, YAML sequence or scalar */
 };
 
@@ -32,7 +33,8 @@ struct option_list {
 
 struct carnot_option {
     const char *name;
-    char letter; /* short flag, 0 for none */
+    const char *alias; /* a second name, from another program that this one stands in for; NULL: none */
+    char letter;       /* short flag, 0 for none */
     enum option_type type;
     size_t offset;              /* of the field in the settings struct */
     const char *def;            /* default as text, parsed like the user's; NULL: zero */

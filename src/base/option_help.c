@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Help text from the option table. Knows columns and line breaks; refuses to print. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/option_internal.h"
@@ -12,6 +13,7 @@ static const char *metavar_of(const struct carnot_option *option)
     static const char *const names[] = {
         [OPTION_BOOL] = NULL,           [OPTION_U64] = "N",      [OPTION_F64] = "NUMBER", [OPTION_STRING] = "TEXT",
         [OPTION_DURATION] = "DURATION", [OPTION_BYTES] = "SIZE", [OPTION_ENUM] = NULL,    [OPTION_LIST] = "TEXT",
+        [OPTION_MODE] = "MODE",
     };
 
     return option->metavar ? option->metavar : names[option->type];
@@ -96,6 +98,13 @@ static void put_option(struct buf *out, const struct carnot_option *option)
         put_wrapped(out, text_of("(default:"), 0, &column);
         put_wrapped(out, text_of(option->def), 1, &column);
         buf_putc(out, ')');
+        column++;
+    }
+    if (option->alias) {
+        char also[OPTION_NAME_MAX + 8];
+
+        snprintf(also, sizeof(also), "(also --%s)", option->alias);
+        put_wrapped(out, text_of(also), 0, &column);
     }
     buf_putc(out, '\n');
 }

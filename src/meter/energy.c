@@ -225,8 +225,9 @@ static void count_held(struct energy_domain *d, uint64_t now_ns)
     if (!d->held.primed)
         return;
     power_integral_add(&d->held, d->held.last_uw, until_ns);
-    d->window_uj += d->held.uj - before_uj;
     d->delta.total_uj += d->held.uj - before_uj;
+    d->window_uj += d->held.uj - before_uj;
+    d->step_uj += d->held.uj - before_uj;
     d->peak_uw = max_u64(d->peak_uw, d->held.last_uw);
     d->last_reading_ns = max_u64(d->last_reading_ns, until_ns);
     if (now_ns <= d->held_until_ns)
@@ -282,7 +283,14 @@ static void take_reading(struct energy *energy, const struct energy_source *sour
     if (d->last_reading_ns == 0)
         d->window_begin_ns = reading->mono_ns;
     d->window_uj += delta_uj;
+    d->step_uj += delta_uj;
     d->last_reading_ns = reading->mono_ns;
+    d->last = (struct energy_mark){.known = true,
+                                   .counter_uj = reading->counter_uj,
+                                   .modulus_uj = reading->modulus_uj,
+                                   .mono_ns = reading->mono_ns};
+    if (!d->first.known)
+        d->first = d->last;
 }
 
 /* What one call of a source's read() gave; its readings are in energy->readings. */
@@ -353,8 +361,12 @@ static void take_slow(struct energy *energy, struct energy_source *source, uint6
 
 void energy_sample(struct energy *energy, bool at_tick)
 {
-    uint64_t now_ns = clock_now(energy->env->clock).mono_ns;
+    uint64_t now_ns;
 
+    energy->sampled = clock_now(energy->env->clock);
+    now_ns = energy->sampled.mono_ns;
+    for (size_t i = 0; i < energy->n_domains; i++)
+        energy->domains[i].step_uj = 0;
     for (size_t i = 0; i < energy->n_sources; i++) {
         struct energy_source *source = &energy->sources[i];
 
@@ -404,6 +416,7 @@ void energy_rebase(struct energy *energy)
         struct energy_domain *d = &energy->domains[i];
 
         delta_rebase(&d->delta);
+        d->last.known = false;
         d->delta.gaps += d->held.primed;
         power_integral_reset(&d->held);
     }

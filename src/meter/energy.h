@@ -44,12 +44,19 @@ struct energy_source {
 };
 
 struct energy_witness;
+/* A reading as the hardware gave it, for comparing with another run of the program (meter/lifetime.h). */
+struct energy_mark {
+    bool known;
+    uint64_t counter_uj, modulus_uj, mono_ns;
+};
 
 struct energy_domain {
     struct domain domain;
     struct delta delta;
     int status;
-    uint64_t window_uj; /* since energy_window_reset */
+    struct energy_mark first, last; /* good readings of this run; `last` is forgotten with the delta's baseline */
+    uint64_t step_uj;               /* since the energy_sample before the last one */
+    uint64_t window_uj;             /* since energy_window_reset */
     uint64_t peak_uw;
     uint64_t idle_uw;
     uint64_t last_reading_ns; /* monotonic time of the last good reading; of a held power, until when it was counted */
@@ -79,6 +86,8 @@ struct energy {
     struct energy_rest rest;
     struct energy_witness *witness; /* NULL: there is no second way */
     struct reading *readings;       /* room for DOMAINS_MAX */
+    struct reading *readings;  /* room for DOMAINS_MAX */
+    struct carnot_now sampled; /* begin of the last energy_sample */
 };
 
 /* Probes and opens in the registry's order; `off` names sources that are not wanted, a non-empty `only` the only ones

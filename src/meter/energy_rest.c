@@ -87,6 +87,7 @@ void energy_rest_window(struct energy *energy)
     }
     rest->unmatched_uj = 0;
     d->window_uj = rest_uj;
+    d->step_uj = rest_uj;
     d->delta.total_uj += rest_uj;
     d->last_reading_ns = outer->last_reading_ns;
     d->window_begin_ns = outer->window_begin_ns;

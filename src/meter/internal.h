@@ -7,6 +7,7 @@
 
 #include "meter/cells.h"
 #include "meter/energy.h"
+#include "meter/lifetime.h"
 #include "meter/meter.h"
 
 /* An ended unit that no scrape has shown waits this many times keep_ended_ns: a Prometheus that is down for an hour
@@ -41,6 +42,7 @@ struct meter {
     void *activity_self;
     char activity_note[CARNOT_ERR_MSG_MAX + 16]; /* why not a better one */
     struct energy energy;
+    struct lifetime lifetime;
     struct intensity intensity;
     struct unit_table units;
     struct cells cells;

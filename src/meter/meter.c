@@ -248,6 +248,7 @@ int meter_open(const struct carnot_env *env, const struct meter_settings *settin
     meter->window_begin = clock_now(env->clock);
     meter->activity_end_ns = meter->window_begin.mono_ns;
     clock_watch_update(&meter->watch, &meter->window_begin);
+    lifetime_begin(&meter->lifetime, &meter->energy, &meter->window_begin);
     *ret_meter = meter;
     return 0;
 }
@@ -265,6 +266,7 @@ struct meter *meter_close(struct meter *meter)
     batch_pool_free(meter->pool);
     if (meter->activity_self)
         meter->activity->close(meter->activity_self);
+    lifetime_done(&meter->lifetime);
     energy_close(&meter->energy);
     unit_table_done(&meter->units);
     cells_done(&meter->cells);
@@ -298,10 +300,16 @@ static void watch_clock(struct meter *meter)
         meter->self.clock_steps++;
 }
 
-int meter_sample(struct meter *meter, struct carnot_err *err)
+static void sample(struct meter *meter, bool at_tick)
 {
     watch_clock(meter);
-    energy_sample(&meter->energy, false);
+    energy_sample(&meter->energy, at_tick);
+    lifetime_update(&meter->lifetime, &meter->energy, &meter->energy.sampled);
+}
+
+int meter_sample(struct meter *meter, struct carnot_err *err)
+{
+    sample(meter, false);
     if (meter->activity->drain)
         return meter->activity->drain(meter->activity_self, err);
     return 0;
@@ -371,10 +379,9 @@ int meter_tick(struct meter *meter, struct carnot_err *err)
     struct carnot_now end;
     int r, sealed;
 
-    watch_clock(meter);
     /* A CPU that came online since; a failure leaves what was known, which is right for all CPUs but that one. */
     topology_refresh(meter->env, &meter->topology, &meter->buckets, NULL);
-    energy_sample(&meter->energy, true);
+    sample(meter, true);
     end = clock_now(meter->env->clock);
     meter->seq++;
     r = attribute_window(meter, &end, err);
@@ -449,6 +456,53 @@ void meter_session_end(struct meter *meter, uint32_t session)
         return;
     meter->units.units[unit].flags |= UNIT_ENDED;
     meter->units.units[unit].ended_seq = meter->seq;
+}
+
+int meter_lifetime_restore(struct meter *meter, const struct lifetime_state *state, const char *boot,
+                           struct carnot_err *err)
+{
+    struct carnot_now now = clock_now(meter->env->clock);
+
+    if (lifetime_restore(&meter->lifetime, &meter->energy, state, boot, &now) < 0)
+        return carnot_err_set(err, ENOMEM, "out of memory for the totals of earlier runs");
+    return 0;
+}
+
+void meter_lifetime_save(struct meter *meter, struct lifetime_state *out)
+{
+    struct carnot_now now = clock_now(meter->env->clock);
+
+    lifetime_save(&meter->lifetime, &meter->energy, &now, out);
+}
+
+void meter_lifetime_confirm(struct meter *meter)
+{
+    lifetime_confirm(&meter->lifetime, meter->energy.n_domains);
+}
+
+int meter_counters(const struct meter *meter, struct meter_counters *out)
+{
+    if (meter->self.windows == 0)
+        return -EAGAIN;
+    out->when = meter->energy.sampled;
+    out->n = meter->energy.n_domains;
+    for (size_t i = 0; i < out->n; i++) {
+        const struct energy_domain *from = &meter->energy.domains[i];
+        const struct lifetime_domain *life = &meter->lifetime.domains[i];
+
+        out->items[i] = (struct meter_counter){
+            .domain = &from->domain,
+            .status = from->status,
+            .known = from->first.known || life->base_uj,
+            .step_uj = from->step_uj,
+            .run_uj = from->delta.total_uj,
+            .total_uj = lifetime_total_uj(&meter->lifetime, &meter->energy, i),
+            .bridged_uj = life->bridged_uj,
+            .gaps = life->gaps,
+            .since_real_ns = life->since_real_ns,
+        };
+    }
+    return 0;
 }
 
 void meter_describe(const struct meter *meter, struct buf *out)

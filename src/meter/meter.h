@@ -42,6 +42,7 @@ size_t meter_source_groups(struct option_group *out, size_t room);
 #define METER_SOURCE_GROUPS_MAX 16 /* sources with options; the registry has fewer */
 
 struct meter;
+struct lifetime_state;
 
 /* Opens what there is. Fails only when nothing at all can be measured or modelled. */
 int meter_open(const struct carnot_env *env, const struct meter_settings *settings, struct meter **ret_meter,
@@ -70,6 +71,37 @@ void meter_reported(struct meter *meter, uint64_t seq);
 int meter_session_begin(struct meter *meter, uint32_t pid, uint32_t uid, const char *label, uint32_t *ret_session,
                         struct carnot_err *err);
 void meter_session_end(struct meter *meter, uint32_t session);
+
+/* --- Energy over all runs of the program (meter/lifetime.h) ------------------------------------------------------- */
+
+/* Goes on from what an earlier run saved; once, before the first tick. `boot` is the id of this boot. */
+int meter_lifetime_restore(struct meter *meter, const struct lifetime_state *state, const char *boot,
+                           struct carnot_err *err);
+/* What is to be saved now; machine and boot are left to the caller. */
+void meter_lifetime_save(struct meter *meter, struct lifetime_state *out);
+/* The last one is safely on the disk: from now on the metric shows it. */
+void meter_lifetime_confirm(struct meter *meter);
+
+/* One domain's counter as of the last sample. */
+struct meter_counter {
+    const struct domain *domain; /* lives as long as the meter */
+    int status;                  /* 0; -ENODATA: not read yet, or nothing new; else the last failure */
+    bool known;                  /* something was ever read of it, in this run or an earlier one */
+    uint64_t step_uj;            /* in the last sample alone */
+    uint64_t run_uj;             /* since the program started */
+    uint64_t total_uj;           /* over all runs, what was bridged included */
+    uint64_t bridged_uj, gaps, since_real_ns;
+};
+
+struct meter_counters {
+    struct carnot_now when; /* of the last sample */
+    size_t n;
+    struct meter_counter items[DOMAINS_MAX];
+};
+
+/* Of all domains, in the order of the batch's. Fresher than the batch: as of the last meter_sample(). -EAGAIN before
+ * the first window has ended. */
+int meter_counters(const struct meter *meter, struct meter_counters *out);
 
 /* What was chosen and why, for doctor and the log: text lines "subject: state: reason". */
 void meter_describe(const struct meter *meter, struct buf *out);

@@ -44,6 +44,8 @@ static int seal_domains(const struct meter *meter, struct batch *batch)
             .wraps = from->delta.wraps,
             .resets = from->delta.resets + from->delta.absurd,
             .gaps = from->delta.gaps,
+            .lifetime_uj = meter->lifetime.domains[d].kept_uj,
+            .lifetime_bridged_uj = meter->lifetime.domains[d].kept_bridged_uj,
         };
         memcpy(to->entity_uj, meter->entity_uj[d], sizeof to->entity_uj);
         memcpy(to->entity_window_uj, meter->entity_window_uj[d], sizeof to->entity_window_uj);
@@ -218,6 +220,7 @@ int meter_seal(struct meter *meter, const struct carnot_now *end, struct batch *
     batch->begin = meter->window_begin;
     batch->end = *end;
     batch->method = "cpu_time";
+    batch->lifetime_real_ns = meter->lifetime.kept ? meter->lifetime.kept_real_ns : 0;
     batch->idle_policy = idle_policy_names[meter->settings.idle_policy];
     if (seal_domains(meter, batch) < 0 || seal_sources(meter, batch) < 0 || seal_units(meter, batch) < 0 ||
         seal_intensity(meter, batch) < 0) {

@@ -62,6 +62,8 @@ struct batch_domain {
     uint64_t entity_uj[ENTITIES];
     uint64_t entity_window_uj[ENTITIES];
     uint64_t wraps, resets, gaps; /* counted since start */
+    uint64_t lifetime_uj;         /* over all runs of the program, as of lifetime_real_ns; 0 where none is kept */
+    uint64_t lifetime_bridged_uj; /* part of it that was used between runs: in no window, with no owner */
 };
 
 struct batch_source {
@@ -114,6 +116,7 @@ struct batch {
 
     uint64_t seq;                 /* 1, 2, 3, ... */
     struct carnot_now begin, end; /* of the window */
+    uint64_t lifetime_real_ns;    /* when lifetimes were last saved; 0: they are not kept, or not yet */
     const char *method;           /* "cpu_time" */
     const char *idle_policy;      /* "none" */
 

@@ -28,6 +28,8 @@ enum quality { QUALITY_MEASURED, QUALITY_DERIVED, QUALITY_MODELLED, QUALITY_DEFA
 /* As idle power: whatever the domain uses is idle energy (memory modelled by its size). */
 #define DOMAIN_ALL_IDLE UINT64_MAX
 
+#define DOMAIN_ADDRESS_MAX 96 /* a powercap zone's name (31) and directory (47) */
+
 #define DOMAINS_MAX    128 /* 8 packages x 4 dies x 4 zones; more is a parser gone wrong */
 #define DOMAIN_PCI_MAX 16  /* "0000:c1:00.0" */
 
@@ -42,9 +44,13 @@ struct domain {
     char pci[DOMAIN_PCI_MAX]; /* of a card, in the kernel's form and lower case; "": unknown. Two GPU domains of one
                                * address are one card read twice; without an address a card is known by its name */
     const char *source;       /* static: "rapl_powercap" */
-    uint64_t idle_uw;         /* idle power where known (model, calibration), 0: unknown */
-    uint64_t max_uw;          /* most it can plausibly draw, 0: unknown */
-    bool in_total;            /* see domains_mark_total */
+    char address[DOMAIN_ADDRESS_MAX]; /* what the source calls it where that says more than `name`: powercap's
+                                       * "dram:intel-rapl:0:0", name and directory of the zone; else "" */
+    bool lasting; /* its counter is the hardware's or the kernel's and runs on without us: what one run of the program
+                   * read last and the next one first are two readings of one counter */
+    uint64_t idle_uw; /* idle power where known (model, calibration), 0: unknown */
+    uint64_t max_uw;  /* most it can plausibly draw, 0: unknown */
+    bool in_total;    /* see domains_mark_total */
 };
 
 const char *domain_kind_name(enum domain_kind kind); /* "package" */

@@ -73,6 +73,15 @@ static const struct family domain_events = {"carnot_domain_reading_events", FAMI
                                             "Irregularities of an energy counter since the agent started: wrapped "
                                             "round (undone), reset (counted on from there), "
                                             "gap (not read in time)."};
+static const struct family domain_lifetime = {
+    "carnot_domain_lifetime_energy_joules", FAMILY_COUNTER, "joules",
+    "Energy of a domain over all runs of the agent, as last saved (carnot_lifetime_saved_timestamp_seconds). " OVERLAP};
+static const struct family domain_bridged = {"carnot_domain_bridged_energy_joules", FAMILY_COUNTER, "joules",
+                                             "Part of carnot_domain_lifetime_energy_joules_total that was used between "
+                                             "two runs of the agent: in no window, with "
+                                             "no owner. " OVERLAP};
+static const struct family lifetime_saved = {"carnot_lifetime_saved_timestamp_seconds", FAMILY_GAUGE, "seconds",
+                                             "Unix time at which the energies over all runs were last saved."};
 static const struct family node_energy = {"carnot_node_energy_joules", FAMILY_COUNTER, "joules",
                                           "Energy of the machine since the agent started, " OF_ALL
                                           ", so that nothing is counted twice."};
@@ -141,6 +150,24 @@ static void write_domains(struct writer *w)
             exposition_value(&w->x, field_value(&domains[i], &field), 0);
         }
     }
+}
+
+/* Only what is on the disk: after a crash the counter goes on from there and never steps back. */
+static void write_lifetimes(struct writer *w)
+{
+    const struct batch_domain *domains = w->batch->domains;
+
+    if (w->batch->lifetime_real_ns == 0)
+        return;
+    exposition_family(&w->x, &domain_lifetime);
+    for (size_t i = 0; i < w->n_domains; i++)
+        if (domains[i].status == 0 || domains[i].lifetime_uj)
+            domain_row(w, &domains[i].domain, domains[i].lifetime_uj);
+    exposition_family(&w->x, &domain_bridged);
+    for (size_t i = 0; i < w->n_domains; i++)
+        if (domains[i].status == 0 || domains[i].lifetime_uj)
+            domain_row(w, &domains[i].domain, domains[i].lifetime_bridged_uj);
+    exposition_single(&w->x, &lifetime_saved, w->batch->lifetime_real_ns, 9);
 }
 
 static void write_node(struct writer *w)
@@ -447,6 +474,7 @@ int prometheus_write(const struct batch *batch, enum prometheus_format format, c
     write_build(&w);
     write_node(&w);
     write_domains(&w);
+    write_lifetimes(&w);
     write_units(&w, options->processes);
     write_intensity(&w);
     write_sources(&w);

@@ -165,8 +165,10 @@ static int cray_open(const struct source_args *args, void **ret_self, struct car
     if (r < 0)
         return r;
     cray->topology = NULL;
-    for (size_t i = 0; i < cray->n; i++)
+    for (size_t i = 0; i < cray->n; i++) {
         cray->domains[i].source = source_cray_pm.name;
+        cray->domains[i].lasting = true;
+    }
     *ret_self = TAKE_PTR(cray);
     return 0;
 }

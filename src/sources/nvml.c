@@ -18,6 +18,9 @@
 /* A GPU whose handle was refused is asked again so often: finding one may take the driver a second. */
 #define HANDLE_RETRY_NS (10 * NS_PER_SEC)
 
+/* "GPU-" and a UUID, with room to spare. */
+#define UUID_SHOWN_MAX 64
+
 enum way { WAY_ENERGY, WAY_POWER, WAY_NONE };
 
 enum mig { MIG_UNKNOWN, MIG_ABSENT, MIG_OFF, MIG_ON };
@@ -256,6 +259,10 @@ static void open_gpu(struct nvml *nvml, unsigned int i)
         .source = source_nvml.name,
     };
     snprintf(domain->name, sizeof(domain->name), "gpu-%u", i);
+    /* Numbers may go to other cards when one falls off the bus: only the UUID tells that it is the same counter. */
+    domain->lasting = gpu->way == WAY_ENERGY && gpu->uuid[0];
+    if (gpu->uuid[0])
+        snprintf(domain->address, sizeof(domain->address), "gpu-%u:%.*s", i, UUID_SHOWN_MAX, gpu->uuid);
 }
 
 static int nvml_open(const struct source_args *args, void **ret_self, struct carnot_err *err)

@@ -18,6 +18,7 @@ struct rapl_settings rapl_default_settings = {.mode = RAPL_AUTO};
 
 const struct carnot_option rapl_options[RAPL_OPTIONS] = {
     {.name = "rapl.mode",
+     .alias = "rapl-mode",
      .type = OPTION_ENUM,
      .offset = offsetof(struct rapl_settings, mode),
      .def = "auto",
@@ -25,6 +26,7 @@ const struct carnot_option rapl_options[RAPL_OPTIONS] = {
      .help = "How the processor's energy counters are read; auto takes the first of perf, sysfs (powercap) and msr "
              "that works."},
     {.name = "rapl.msr-cpus",
+     .alias = "msr-cpus",
      .type = OPTION_STRING,
      .offset = offsetof(struct rapl_settings, msr_cpus),
      .def = "",

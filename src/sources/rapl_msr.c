@@ -258,10 +258,14 @@ static int add_domain(struct msr *msr, enum domain_kind kind, const struct rapl_
 
     if (msr->n == DOMAINS_MAX)
         return carnot_err_set(err, E2BIG, "more than %d energy domains; please report the machine", DOMAINS_MAX);
-    msr->domains[msr->n] =
+    struct domain *domain = &msr->domains[msr->n];
+    const struct domain made =
         rapl_domain(kind, whole ? -1 : place->package, whole ? -1 : place->die, source_rapl_msr.name);
+    *domain = made;
+    snprintf(domain->address, sizeof(domain->address), "%s:msr", made.name);
+    domain->lasting = reg != AMD_CORE; /* a sum of cores begins anew with the cores that are online */
     if (msr->filtered)
-        msr->domains[msr->n].quality = QUALITY_DERIVED;
+        domain->quality = QUALITY_DERIVED;
     msr->states[msr->n] = (struct msr_domain){
         .unit = unit, .modulus_uj = rapl_unit_modulus_uj(unit, COUNTER_BITS), .reg = reg, .place = *place};
     msr->n++;

@@ -15,6 +15,7 @@
 #include "sources/rapl_filter.h"
 #include "sources/rapl_mode.h"
 #include "sources/rapl_pmu.h"
+#include "sources/rapl_zones.h"
 #include "sources/registry.h"
 
 /* How often the cpumask is looked at: a few microseconds each. A CPU that goes takes its event with it, so this bounds
@@ -420,6 +421,7 @@ int rapl_perf_open_with(const struct source_args *args, const struct rapl_perf_i
         perf_close(perf);
         return r;
     }
+    rapl_zones_addresses(perf->sys, perf->domains, perf->n);
     *ret_self = perf;
     return 0;
 }

@@ -179,6 +179,7 @@ static int rapl_open(const struct source_args *args, void **ret_self, struct car
         reader->fd = open_energy(rapl->sys, &rapl->zones[i]);
         reader->modulus_uj = read_modulus(rapl->sys, &rapl->zones[i]);
         rapl->domains[i].quality = QUALITY_MEASURED;
+        rapl->domains[i].lasting = true;
         rapl->domains[i].source = source_rapl_powercap.name;
         rapl->domains[i].max_uw = read_max_uw(rapl->sys, &rapl->zones[i]);
         n_open += reader->fd >= 0;

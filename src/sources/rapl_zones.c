@@ -214,12 +214,30 @@ static void make_domain(const struct rapl_zone *zones, size_t index, struct doma
         domain->kind = DOMAIN_OTHER;
     snprintf(full, sizeof(full), "%s%s%s", word, where, is_mmio(zone->id) ? "-mmio" : "");
     domain_set_unique_name(domains, index, full, "");
+    snprintf(domain->address, sizeof(domain->address), "%s:%s", zone->name[0] ? zone->name : zone->id, zone->id);
 }
 
 void rapl_zones_domains(const struct rapl_zone *zones, size_t n, struct domain *domains)
 {
     for (size_t i = 0; i < n; i++)
         make_domain(zones, i, domains);
+}
+
+void rapl_zones_addresses(const struct fsroot *sys, struct domain *domains, size_t n)
+{
+    _cleanup_free_ struct rapl_zone *zones = calloc(DOMAINS_MAX, sizeof(*zones));
+    _cleanup_free_ struct domain *named = calloc(DOMAINS_MAX, sizeof(*named));
+    int n_zones = zones && named ? rapl_zones_find(sys, zones, DOMAINS_MAX, NULL) : 0;
+
+    if (n_zones <= 0)
+        return;
+    rapl_zones_domains(zones, (size_t)n_zones, named);
+    for (size_t i = 0; i < n; i++) {
+        for (int z = 0; z < n_zones; z++) {
+            if (strcmp(named[z].name, domains[i].name) == 0)
+                memcpy(domains[i].address, named[z].address, sizeof(domains[i].address));
+        }
+    }
 }
 
 uint64_t rapl_modulus_uj(uint64_t range_uj)

@@ -23,9 +23,13 @@ struct rapl_zone {
  * kernel has no powercap), -E2BIG when there are more than max. */
 int rapl_zones_find(const struct fsroot *sys, struct rapl_zone *zones, size_t max, struct carnot_err *err);
 
-/* Makes the domains of the zones: domains[i] belongs to zones[i]; kind, package, die and a name that is unique among
- * them; the rest is zeroed. */
+/* Makes the domains of the zones: domains[i] belongs to zones[i]; kind, package, die, address and a name that is unique
+ * among them; the rest is zeroed. */
 void rapl_zones_domains(const struct rapl_zone *zones, size_t n, struct domain *domains);
+
+/* Gives domains that are read in another way the address of the zone that powercap has under the same name, if any: who
+ * knows a domain by it finds it, however it is read. */
+void rapl_zones_addresses(const struct fsroot *sys, struct domain *domains, size_t n);
 
 /* The value at which a counter of that max_energy_range_uj goes back to 0; 0 for 0 (unknown). */
 uint64_t rapl_modulus_uj(uint64_t range_uj);

@@ -28,7 +28,7 @@ class Agent:
         if user is not None:
             os.chown(self.dir.name, user, -1)
         program = self._readable_copy() if user is not None else str(CARNOTD)
-        argv = [program, "--web.listen-address", "127.0.0.1:0", "--socket.path", self.socket_path, *options]
+        argv = [program, "--web.listen-address", "127.0.0.1:0", "--socket.path", self.socket_path, "--state.file", "none", *options]
         self.log = self.log_path.open("wb")
         self.process = subprocess.Popen(argv, stderr=self.log, stdout=self.log, stdin=subprocess.DEVNULL, env=env, user=user)
         self.port = None

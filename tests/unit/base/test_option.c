@@ -257,6 +257,44 @@ static void a_list_has_a_limit(void **state)
     assert_int_equal(f->settings.labels.count, OPTION_LIST_MAX);
 }
 
+/* A second name, and permissions in octal. */
+static void aliases_and_modes(void **state)
+{
+    static const struct carnot_option options[] = {{.name = "socket.mode",
+                                                    .alias = "socket-mode",
+                                                    .type = OPTION_MODE,
+                                                    .def = "0660",
+                                                    .help = "Who may connect."}};
+    static const char *const wrong[] = {"", "8", "0o660", "1000", "rw", "-1", "0660 "};
+    uint64_t mode = 0;
+    const struct option_group group = {.options = options, .count = 1, .settings = &mode};
+    struct option_set set;
+    struct carnot_err err = CARNOT_ERR_INIT;
+    char *argv[] = {(char[]){"x"}, (char[]){"--socket-mode"}, (char[]){"0600"}, (char[]){"--socket.mode=777"}};
+    struct buf help;
+
+    option_set_init(&set, &group, 1);
+    assert_int_equal(option_defaults(&set, &err), 0);
+    assert_int_equal(mode, 0660);
+    assert_int_equal(option_parse_argv(&set, 3, argv, false, &err), 3);
+    assert_int_equal(mode, 0600);
+    assert_int_equal(option_parse_argv(&set, 4, argv, false, &err), 4);
+    assert_int_equal(mode, 0777);
+    assert_int_equal(option_parse_yaml(&set, "f", "socket:\n  mode: 0640\n", 20, &err), 0);
+    assert_int_equal(mode, 0640);
+    for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
+        assert_int_equal(option_set_text(&set, "socket-mode", wrong[i], "--socket-mode", &err), -EINVAL);
+        assert_non_null(strstr(err.msg, "--socket-mode: expected permissions in octal such as 0660, got"));
+    }
+    assert_int_equal(mode, 0640);
+    buf_init(&help, 1000);
+    option_help(&set, &help);
+    assert_string_equal(buf_str(&help),
+                        "      --socket.mode MODE          Who may connect. (default: 0660) (also --socket-mode)\n");
+    buf_done(&help);
+    option_set_done(&set);
+}
+
 static void help_is_wrapped(void **state)
 {
     struct fixture *f = *state;
@@ -344,6 +382,7 @@ int main(void)
         WITH_FIXTURE(wrong_command_lines),
         WITH_FIXTURE(a_flag_list_replaces_and_grows),
         WITH_FIXTURE(a_list_has_a_limit),
+        cmocka_unit_test(aliases_and_modes),
         WITH_FIXTURE(help_is_wrapped),
         cmocka_unit_test(help_keeps_its_width),
     };

@@ -153,6 +153,8 @@ static const struct batch_domain domain_rows[D] = {
      .peak_uw = 7500000,
      .entity_uj = {50000000, 10000000, 3000000, 456789},
      .entity_window_uj = {3000000, 800000, 200000, 0},
+     .lifetime_uj = 9876543210000001,
+     .lifetime_bridged_uj = 2500000,
      .wraps = 1},
     {.domain = {.name = "core-0",
                 .kind = DOMAIN_CORE,
@@ -182,6 +184,7 @@ static const struct batch_domain domain_rows[D] = {
      .peak_uw = 400000,
      .entity_uj = {1000000, 0, 0, 0},
      .entity_window_uj = {100000, 0, 0, 0},
+     .lifetime_uj = 8000001,
      .gaps = 3},
 };
 
@@ -210,6 +213,7 @@ void fake_batch_init(struct batch *batch)
         .seq = 12,
         .begin = {.mono_ns = 5000000000, .boot_ns = 5000000000, .real_ns = 1700000000000000000},
         .end = {.mono_ns = 7000000000, .boot_ns = 7000000000, .real_ns = 1700000002000000000},
+        .lifetime_real_ns = 1700000001500000000,
         .method = "cpu_time",
         .idle_policy = "none",
         .domains = domains,

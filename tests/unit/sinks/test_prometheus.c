@@ -307,6 +307,21 @@ static void test_processes_only_when_asked_for(void **state)
     buf_done(&out);
 }
 
+/* Where no totals are kept over restarts, or none was saved so far. */
+static void test_no_lifetimes(void **state)
+{
+    struct batch batch;
+    struct buf out;
+
+    fake_batch_init(&batch);
+    batch.lifetime_real_ns = 0;
+    buf_init(&out, PROMETHEUS_BYTES_MAX);
+    assert_int_equal(prometheus_write(&batch, PROMETHEUS_TEXT_004, &with_processes, &out), 0);
+    assert_null(strstr(buf_str(&out), "lifetime"));
+    assert_null(strstr(buf_str(&out), "bridged"));
+    buf_done(&out);
+}
+
 static void test_unknown_crosscheck_is_absent(void **state)
 {
     struct batch batch;
@@ -447,6 +462,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_openmetrics_rules),
         cmocka_unit_test(test_every_family_is_documented),
         cmocka_unit_test(test_processes_only_when_asked_for),
+        cmocka_unit_test(test_no_lifetimes),
         cmocka_unit_test(test_unknown_crosscheck_is_absent),
         cmocka_unit_test(test_empty_batch),
         cmocka_unit_test(test_second_write_allocates_nothing),

@@ -83,6 +83,7 @@ static const struct domain *domain_at(const void *self, size_t i, const char *na
     assert_string_equal(domains[i].name, name);
     assert_string_equal(domains[i].source, "cray_pm");
     assert_int_equal(domains[i].quality, QUALITY_MEASURED);
+    assert_true(domains[i].lasting);
     return &domains[i];
 }
 

@@ -182,6 +182,9 @@ static void three_kinds_of_gpu(void **state)
     assert_int_equal(domains[0].quality, QUALITY_MEASURED);
     assert_int_equal(domains[1].quality, QUALITY_DERIVED);
     assert_int_equal(domains[2].quality, QUALITY_DERIVED);
+    assert_true(domains[0].lasting); /* the same card is known again by its UUID */
+    assert_int_equal(strncmp(domains[0].address, "gpu-0:GPU-", 10), 0);
+    assert_false(domains[1].lasting);
 
     assert_int_equal(read_all(self), 3);
     assert_int_equal(readings[0].status, 0);

@@ -246,7 +246,9 @@ static void domains_of_a_server(void **state)
         assert_string_equal(domains[i].name, names[i]);
         assert_string_equal(domains[i].source, "rapl_msr");
         assert_int_equal(domains[i].quality, QUALITY_MEASURED);
+        assert_true(domains[i].lasting);
     }
+    assert_string_equal(domains[0].address, "package-0:msr");
     assert_int_equal(find(self, "psys", NULL)->package, -1);
     assert_reading(read_after(self, 0, "psys"), 0, 77000000, 4294967296000000ULL, false);
     assert_reading(readings[0], 0, 61035, MOD_14, false);
@@ -420,6 +422,8 @@ static void cores_are_added_up_once(void **state)
     assert_int_equal(source_rapl_msr.domains(self, &domains), 2);
     assert_string_equal(domains[0].name, "package-0");
     assert_string_equal(domains[1].name, "core-0");
+    assert_true(domains[0].lasting);
+    assert_false(domains[1].lasting); /* a sum that begins anew */
     assert_reading(read_after(self, 0, "core-0"), 0, 0, MOD_16, false);
     for (int i = 0; i < 4; i++) /* 8 CPUs show 4 counters; each wraps by itself */
         core(i)->true_count += 20 * COUNTS_16 + (uint64_t)i;

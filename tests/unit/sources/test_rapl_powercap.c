@@ -148,6 +148,12 @@ static void zones_of_a_server(void **state)
     assert_int_equal(find(self, "dram-0", &i)->max_uw, 500000000); /* never held to less */
     assert_int_equal(find(self, "package-1", &i)->max_uw, 0);
 
+    assert_string_equal(find(self, "package-0", &i)->address, "package-0:intel-rapl:0");
+    assert_string_equal(find(self, "dram-1", &i)->address, "dram:intel-rapl:1:0");
+    assert_string_equal(find(self, "package-0-mmio", &i)->address, "package-0:intel-rapl-mmio:0");
+    for (size_t k = 0; k < n; k++)
+        assert_true(domains[k].lasting);
+
     struct domain copy[DOMAINS_MAX];
     memcpy(copy, domains, n * sizeof(*copy));
     domains_mark_total(copy, n);
@@ -157,6 +163,20 @@ static void zones_of_a_server(void **state)
     put("intel-rapl:0", "energy_uj", "17\n"); /* fresh at each reading */
     assert_int_equal(read_one(self, "package-0").counter_uj, 17);
     assert_null(source_rapl_powercap.close(self));
+}
+
+/* What is read by perf events is found under the names of powercap's zones. */
+static void addresses_for_other_ways(void **state)
+{
+    struct domain domains[] = {{.name = "package-1"}, {.name = "dram-0"}, {.name = "gpu-0", .address = "kept"}};
+
+    rapl_zones_addresses(&s.env.sys, domains, ELEMENTSOF(domains)); /* no powercap at all */
+    assert_string_equal(domains[0].address, "");
+    put_server();
+    rapl_zones_addresses(&s.env.sys, domains, ELEMENTSOF(domains));
+    assert_string_equal(domains[0].address, "package-1:intel-rapl:1");
+    assert_string_equal(domains[1].address, "dram:intel-rapl:0:2");
+    assert_string_equal(domains[2].address, "kept");
 }
 
 static void dies_and_many_zones(void **state)
@@ -206,6 +226,8 @@ static void odd_names(void **state)
     assert_domain(self, "dram", DOMAIN_DRAM, -1, -1);
     assert_domain(self, "a_name___with___signs_", DOMAIN_OTHER, -1, -1);
     assert_int_equal(read_one(self, "intel-rapl:6").counter_uj, 7);
+    uint32_t i;
+    assert_string_equal(find(self, "intel-rapl:6", &i)->address, "intel-rapl:6:intel-rapl:6");
     assert_int_equal(read_one(self, "intel-rapl:7").counter_uj, 8);
     assert_domain(self, "package-99999999999", DOMAIN_OTHER, -1, -1);
     source_rapl_powercap.close(self);
@@ -392,6 +414,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(zones_of_a_server),
+        TEST(addresses_for_other_ways),
         TEST(dies_and_many_zones),
         TEST(odd_names),
         TEST(a_link_back_to_the_parent_ends),
