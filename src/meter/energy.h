@@ -86,8 +86,7 @@ struct energy {
     struct energy_rest rest;
     struct energy_witness *witness; /* NULL: there is no second way */
     struct reading *readings;       /* room for DOMAINS_MAX */
-    struct reading *readings;  /* room for DOMAINS_MAX */
-    struct carnot_now sampled; /* begin of the last energy_sample */
+    struct carnot_now sampled;      /* begin of the last energy_sample */
 };
 
 /* Probes and opens in the registry's order; `off` names sources that are not wanted, a non-empty `only` the only ones
