@@ -105,6 +105,24 @@ int file_replace(const char *path, mode_t mode, const void *data, size_t len, st
     return 0;
 }
 
+int file_replace_check(const char *path, struct carnot_err *err)
+{
+    CLEANUP(place_done) struct place place = {.dir_fd = -1};
+    char temporary[NAME_BYTES];
+    struct stat st;
+
+    int r = place_open(path, &place, err);
+    if (r >= 0)
+        r = with_suffix(place.name, ".tmp", temporary, err);
+    if (r < 0)
+        return r;
+    if (faccessat(place.dir_fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
+        return carnot_err_errno(err, errno, "cannot write %s: no file can be made in its directory", path);
+    if (fstatat(place.dir_fd, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))
+        return carnot_err_set(err, EINVAL, "cannot write %s: it is there and no regular file; name another one", path);
+    return 0;
+}
+
 int file_lock(const char *path, struct carnot_err *err)
 {
     CLEANUP(place_done) struct place place = {.dir_fd = -1};

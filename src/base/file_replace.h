@@ -14,6 +14,10 @@
  * at a time, see file_lock. */
 int file_replace(const char *path, mode_t mode, const void *data, size_t len, struct carnot_err *err);
 
+/* Whether file_replace() could work now, and would replace nothing but a regular file (a link, /dev/stdout): 0, or why
+ * not. For those who measure for a minute before they write a file that a user named. */
+int file_replace_check(const char *path, struct carnot_err *err);
+
 /* Takes PATH.lock for as long as the descriptor given back is open; it is made when it is not there and stays. -EBUSY:
  * another program has it (a second lock in the same program is not noticed). */
 int file_lock(const char *path, struct carnot_err *err);
