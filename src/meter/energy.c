@@ -54,7 +54,10 @@ static size_t adopt_domains(struct energy *energy, struct energy_source *source)
 
 static void open_source(struct energy *energy, const struct topology *topology, struct energy_source *source)
 {
-    struct source_args args = {.env = energy->env, .topology = topology, .settings = source->ops->settings};
+    struct source_args args = {.env = energy->env,
+                               .topology = topology,
+                               .settings = source->ops->settings,
+                               .calibration = energy->calibration};
     struct carnot_err err = CARNOT_ERR_INIT;
     int r = source->ops->probe ? source->ops->probe(&args, &err) : 0;
 
@@ -95,10 +98,49 @@ static void mark_totals(struct energy *energy)
         energy->domains[i].domain.in_total = domains[i].in_total;
 }
 
+/* Models come last in the registry: what is measured is known by then. */
+static void check_calibration(struct energy *energy, const char *file)
+{
+    struct domain domains[DOMAINS_MAX];
+    struct carnot_err why = CARNOT_ERR_INIT;
+
+    for (size_t i = 0; i < energy->n_domains; i++)
+        domains[i] = energy->domains[i].domain;
+    if (!energy->calibration ||
+        calibration_check_domains(energy->calibration, domains, energy->n_domains, file, &why) >= 0)
+        return;
+    energy->calibration = NULL;
+    snprintf(energy->calibration_why, sizeof energy->calibration_why, "%s", why.msg);
+}
+
+/* Idle power where the source tells none. Models have taken theirs; a figure above what the domain can draw is none. */
+static void take_idle_powers(struct energy *energy)
+{
+    for (size_t i = 0; i < energy->n_domains && energy->calibration; i++) {
+        struct energy_domain *d = &energy->domains[i];
+        const struct calibration_domain *known = calibration_find(energy->calibration, &d->domain);
+
+        if (d->idle_uw || d->domain.quality > QUALITY_DERIVED || !known || known->idle_uw == 0)
+            continue;
+        if (d->domain.max_uw && known->idle_uw > d->domain.max_uw)
+            continue;
+        d->idle_uw = d->domain.idle_uw = known->idle_uw;
+        d->idle_calibrated = true;
+    }
+}
+
 int energy_open(const struct carnot_env *env, const struct topology *topology, const struct option_list *only,
                 const struct option_list *off, struct energy *ret_energy, struct carnot_err *err)
 {
-    struct energy energy = {.env = env};
+    return energy_open_calibrated(env, topology, only, off, NULL, "", ret_energy, err);
+}
+
+int energy_open_calibrated(const struct carnot_env *env, const struct topology *topology,
+                           const struct option_list *only, const struct option_list *off,
+                           const struct calibration *calibration, const char *file, struct energy *ret_energy,
+                           struct carnot_err *err)
+{
+    struct energy energy = {.env = env, .calibration = calibration};
 
     energy.domains = calloc(DOMAINS_MAX, sizeof *energy.domains);
     energy.readings = calloc(DOMAINS_MAX, sizeof *energy.readings);
@@ -124,14 +166,18 @@ int energy_open(const struct carnot_env *env, const struct topology *topology, c
                      checks ? " but to check it" : "", other->ops->name);
             continue;
         }
+        if (source->ops->flags & SOURCE_MODEL)
+            check_calibration(&energy, file);
         open_source(&energy, topology, source);
     }
+    check_calibration(&energy, file);
     if (energy.n_domains == 0) {
         energy_close(&energy);
         return carnot_err_set(err, ENODEV,
                               "no energy source can be used; run `carnot doctor` to see why and what mends it");
     }
     energy_rest_add(&energy);
+    take_idle_powers(&energy);
     mark_totals(&energy);
     *ret_energy = energy;
     return 0;

@@ -59,6 +59,7 @@ struct energy_domain {
     uint64_t window_uj;             /* since energy_window_reset */
     uint64_t peak_uw;
     uint64_t idle_uw;
+    bool idle_calibrated;     /* idle_uw is the calibration's */
     uint64_t last_reading_ns; /* monotonic time of the last good reading; of a held power, until when it was counted */
     uint64_t window_begin_ns; /* of the last good reading in an earlier window */
     struct power_integral held; /* of a source that tells a power (reading.is_power) */
@@ -84,9 +85,11 @@ struct energy {
     struct energy_domain *domains;
     size_t n_domains;
     struct energy_rest rest;
-    struct energy_witness *witness; /* NULL: there is no second way */
-    struct reading *readings;       /* room for DOMAINS_MAX */
-    struct carnot_now sampled;      /* begin of the last energy_sample */
+    struct energy_witness *witness;           /* NULL: there is no second way */
+    struct reading *readings;                 /* room for DOMAINS_MAX */
+    struct carnot_now sampled;                /* begin of the last energy_sample */
+    const struct calibration *calibration;    /* in use; NULL: none, or not fit for what was found */
+    char calibration_why[CARNOT_ERR_MSG_MAX]; /* it is not; "" */
 };
 
 /* Probes and opens in the registry's order; `off` names sources that are not wanted, a non-empty `only` the only ones
@@ -94,6 +97,13 @@ struct energy {
  * was found. */
 int energy_open(const struct carnot_env *env, const struct topology *topology, const struct option_list *only,
                 const struct option_list *off, struct energy *ret_energy, struct carnot_err *err);
+/* The same with a calibration of this machine (NULL: none), which must outlive `energy`; `file` is for messages. Models
+ * take their powers from it, measured domains of which no source tells the idle power get that. Where the measured
+ * domains are not those of the calibration it is not used at all, and calibration_why says so. */
+int energy_open_calibrated(const struct carnot_env *env, const struct topology *topology,
+                           const struct option_list *only, const struct option_list *off,
+                           const struct calibration *calibration, const char *file, struct energy *ret_energy,
+                           struct carnot_err *err);
 /* Starts a thread for each slow source, with the rights that we have now; before that, these give nothing. A thread
  * that cannot be started is that source's failure. */
 void energy_start(struct energy *energy);

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "meter/calibration_file.h"
 #include "meter/cells.h"
 #include "meter/energy.h"
 #include "meter/lifetime.h"
@@ -41,6 +42,7 @@ struct meter {
     const struct activity_ops *activity;
     void *activity_self;
     char activity_note[CARNOT_ERR_MSG_MAX + 16]; /* why not a better one */
+    struct calibration_file calibration;
     struct energy energy;
     struct lifetime lifetime;
     struct intensity intensity;

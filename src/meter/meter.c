@@ -86,6 +86,13 @@ const struct carnot_option meter_options[] = {
      .offset = FIELD(process_series),
      .def = "false",
      .help = "Per-process series on /metrics: many, and visible to whoever may scrape."},
+    {.name = "calibration.file",
+     .type = OPTION_STRING,
+     .offset = FIELD(calibration_file),
+     .def = "",
+     .metavar = "FILE",
+     .help = "Idle and loaded power of this machine, as `carnot calibrate`, EnergAt or Bio_pype wrote it; without it "
+             "/" CALIBRATION_DEFAULT_FILE " where that is there; none: no file."},
     {.name = "intensity.zone",
      .type = OPTION_STRING,
      .offset = FIELD(intensity_zone),
@@ -187,6 +194,24 @@ static void raise_interval(struct meter *meter)
             *interval_ns = max_u64(*interval_ns, meter->energy.sources[i].ops->min_interval_ns / 2);
 }
 
+/* A file that the user named and that does not fit is an error; the default one is then left alone. */
+static int open_energy(struct meter *meter, struct carnot_err *err)
+{
+    const struct meter_settings *settings = &meter->settings;
+    struct calibration_file *file = &meter->calibration;
+    int r = calibration_file_load(meter->env, &meter->topology, settings->calibration_file, file, err);
+
+    if (r >= 0)
+        r = energy_open_calibrated(meter->env, &meter->topology, &settings->only_sources, &settings->no_sources,
+                                   file->calibration, file->path, &meter->energy, err);
+    if (r < 0 || !meter->energy.calibration_why[0])
+        return r;
+    if (settings->calibration_file && settings->calibration_file[0])
+        return carnot_err_set(err, EINVAL, "--calibration.file: %s", meter->energy.calibration_why);
+    snprintf(file->why, sizeof(file->why), "%s", meter->energy.calibration_why);
+    return 0;
+}
+
 static int open_parts(struct meter *meter, struct carnot_err *err)
 {
     const struct meter_settings *settings = &meter->settings;
@@ -204,7 +229,7 @@ static int open_parts(struct meter *meter, struct carnot_err *err)
     r = topology_buckets(&meter->topology, BUCKETS_MAX, &meter->buckets, err);
     if (r < 0)
         return r;
-    r = energy_open(meter->env, &meter->topology, &settings->only_sources, &settings->no_sources, &meter->energy, err);
+    r = open_energy(meter, err);
     if (r < 0)
         return r;
     raise_interval(meter);
@@ -268,6 +293,7 @@ struct meter *meter_close(struct meter *meter)
         meter->activity->close(meter->activity_self);
     lifetime_done(&meter->lifetime);
     energy_close(&meter->energy);
+    calibration_file_done(&meter->calibration);
     unit_table_done(&meter->units);
     cells_done(&meter->cells);
     crosscheck_done(&meter->crosscheck);
@@ -505,6 +531,25 @@ int meter_counters(const struct meter *meter, struct meter_counters *out)
     return 0;
 }
 
+static void describe_calibration(const struct meter *meter, struct buf *out)
+{
+    const char *sep = "; idle power of ";
+
+    buf_puts(out, "calibration: ");
+    calibration_file_describe(&meter->calibration, out);
+    for (size_t i = 0; i < meter->energy.n_domains; i++) {
+        const struct energy_domain *d = &meter->energy.domains[i];
+
+        if (!d->idle_calibrated)
+            continue;
+        buf_printf(out, "%s%s ", sep, d->domain.name);
+        buf_put_fixed(out, d->idle_uw, 6);
+        buf_puts(out, " W");
+        sep = ", ";
+    }
+    buf_putc(out, '\n');
+}
+
 void meter_describe(const struct meter *meter, struct buf *out)
 {
     for (size_t i = 0; i < meter->energy.n_sources; i++) {
@@ -516,6 +561,7 @@ void meter_describe(const struct meter *meter, struct buf *out)
             source->ops->describe(source->self, out);
     }
     energy_rest_describe(&meter->energy, out);
+    describe_calibration(meter, out);
     buf_printf(out, "activity: %s (%s)%s%s\n", meter->activity->name, meter->activity->tier,
                meter->activity->blind[0] ? "; not seen: " : "", meter->activity->blind);
     if (meter->activity_note[0])

@@ -29,6 +29,7 @@ struct meter_settings {
     uint64_t keep_ended_ns;        /* see retire.c */
     bool measure_bpf;              /* kernel statistics of our BPF programs */
     bool process_series;           /* per-process series on /metrics */
+    const char *calibration_file;  /* "" or NULL: the default one; see meter/calibration_file.h */
     struct option_list no_sources; /* names switched off; see meter options */
     struct option_list only_sources;
 };

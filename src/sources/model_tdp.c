@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A machine without energy counters: power of a package from its TDP and how busy its CPUs were, of memory from how
- * much is in use. Integrates power over the times it is called at; reads no clock. */
+/* A machine without energy counters: power of a package from its TDP, or from what a calibration says of it, and how
+ * busy its CPUs were; of memory from how much is in use, or from a calibration too. Integrates power over the times it
+ * is called at; reads no clock. */
 #include "sources/model_tdp.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "sources/model_memory.h"
 #include "sources/proc_stat.h"
 #include "sources/registry.h"
 #include "sources/tdp.h"
@@ -29,29 +31,21 @@
 /* A line of /proc/stat: "cpu4095" and 10 columns of up to 20 digits. */
 #define STAT_LINE_MAX 224
 
-#define MEMINFO_MAX 8192 /* some 1.5 KiB today */
-
-#define BYTES_PER_GB (1ULL << 30)
-
 struct ticks {
     uint64_t busy, total;
     bool seen;
 };
 
-/* Energy that a power gathers over time, exact: the remainder below a microjoule is carried. */
-struct integral {
-    uint64_t uj;
-    uint64_t remainder; /* uW*ns below 10^9 */
-};
-
 struct package_model {
     int package;
     uint32_t n_cpus;
-    double tdp_w; /* what these CPUs are given of the part's TDP */
-    double busy;  /* share of the last interval */
+    double tdp_w;          /* what these CPUs are given of the part's TDP */
+    double idle_w, full_w; /* of the model: by TDP, or calibrated */
+    bool calibrated, full_by_tdp;
+    double busy; /* share of the last interval */
     bool has_busy;
     uint64_t busy_ticks, total_ticks; /* of the interval being read */
-    struct integral energy;
+    struct model_integral energy;
 };
 
 struct model {
@@ -59,7 +53,7 @@ struct model {
     struct model_tdp_settings settings;
     struct tdp_choice tdp;
 
-    int stat_fd, meminfo_fd;
+    int stat_fd;
     char *stat_text;
     size_t stat_size;
     struct ticks *now, *before; /* [n_cpus], exchanged */
@@ -67,7 +61,7 @@ struct model {
     struct package_model packages[DOMAINS_MAX - 1];
     size_t n_packages;
     bool has_memory;
-    struct integral memory_energy;
+    struct memory_model memory;
     struct domain domains[DOMAINS_MAX];
 
     uint64_t last_ns;
@@ -112,25 +106,16 @@ static const struct carnot_option options[] = {
      .fmax = 100},
 };
 
-double model_tdp_power_w(double tdp_w, double idle_ratio, double gamma, double u)
+double model_power_w(double idle_w, double full_w, double gamma, double u)
 {
-    double idle_w = idle_ratio * tdp_w;
     double held = u > 0 ? (u < 1 ? u : 1) : 0;
 
-    return idle_w + (tdp_w - idle_w) * pow(held, gamma);
+    return idle_w + (full_w - idle_w) * pow(held, gamma);
 }
 
-static uint64_t uw_of(double watts)
+double model_tdp_power_w(double tdp_w, double idle_ratio, double gamma, double u)
 {
-    return watts > 0 ? (uint64_t)llround(watts * 1e6) : 0;
-}
-
-static void integrate(struct integral *integral, uint64_t uw, uint64_t duration_ns)
-{
-    unsigned __int128 sum = (unsigned __int128)uw * duration_ns + integral->remainder;
-
-    integral->uj += (uint64_t)(sum / NS_PER_SEC);
-    integral->remainder = (uint64_t)(sum % NS_PER_SEC);
+    return model_power_w(idle_ratio * tdp_w, tdp_w, gamma, u);
 }
 
 static struct package_model *find_package(struct model *model, int package)
@@ -165,44 +150,46 @@ static int find_packages(struct model *model, struct carnot_err *err)
     return 0;
 }
 
-static void make_domains(struct model *model, uint64_t memory_bytes)
+/* The two ends of a package's line. */
+static void set_powers(struct model *model, const struct calibration *calibration, struct package_model *package,
+                       struct domain *domain)
+{
+    struct calibration_power power;
+
+    package->tdp_w = tdp_package_w(&model->tdp, package->n_cpus);
+    package->idle_w = package->tdp_w * model->settings.idle_ratio;
+    package->full_w = package->tdp_w;
+    domain->quality = tdp_quality(&model->tdp);
+    if (!calibration ||
+        !calibration_package(calibration, package->package, package->n_cpus, model->topology->n_online, &power))
+        return;
+    package->calibrated = true;
+    package->full_by_tdp = power.loaded_uw == 0;
+    package->idle_w = (double)power.idle_uw / 1e6;
+    package->full_w = package->full_by_tdp ? fmax(package->tdp_w, package->idle_w) : (double)power.loaded_uw / 1e6;
+    if (!package->full_by_tdp)
+        domain->quality = QUALITY_MODELLED; /* of this machine, whatever its processor is */
+    domain->with_dram = power.with_dram;
+}
+
+static void make_domains(struct model *model, const struct calibration *calibration)
 {
     for (size_t i = 0; i < model->n_packages; i++) {
         struct package_model *package = &model->packages[i];
         struct domain *domain = &model->domains[i];
 
-        package->tdp_w = tdp_package_w(&model->tdp, package->n_cpus);
         *domain = (struct domain){.kind = DOMAIN_PACKAGE,
-                                  .quality = tdp_quality(&model->tdp),
                                   .package = package->package,
                                   .die = -1,
                                   .node = -1,
-                                  .source = source_model_tdp.name,
-                                  .idle_uw = uw_of(package->tdp_w * model->settings.idle_ratio),
-                                  .max_uw = uw_of(package->tdp_w)};
+                                  .source = source_model_tdp.name};
+        set_powers(model, calibration, package, domain);
+        domain->idle_uw = model_uw(package->idle_w);
+        domain->max_uw = model_uw(package->full_w);
         snprintf(domain->name, sizeof(domain->name), "package-%d", package->package);
     }
     if (model->has_memory)
-        model->domains[model->n_packages] = (struct domain){
-            .name = "dram-0",
-            .kind = DOMAIN_DRAM,
-            .quality = QUALITY_MODELLED,
-            .package = -1,
-            .die = -1,
-            .node = -1,
-            .source = source_model_tdp.name,
-            .max_uw = uw_of((double)memory_bytes / BYTES_PER_GB * model->settings.memory_watts_per_gb),
-        };
-}
-
-static int read_memory(struct model *model, uint64_t *ret_used, uint64_t *ret_total)
-{
-    char text[MEMINFO_MAX];
-    ssize_t n = fd_read_front(model->meminfo_fd, text, sizeof(text));
-
-    if (n < 0)
-        return (int)n;
-    return meminfo_used_bytes((struct text){text, (size_t)n}, ret_used, ret_total) < 0 ? -EPROTO : 0;
+        model->domains[model->n_packages] = memory_model_domain(&model->memory, source_model_tdp.name);
 }
 
 static int model_probe(const struct source_args *args, struct carnot_err *err)
@@ -222,7 +209,7 @@ static void *model_close(void *self)
     if (!model)
         return NULL;
     cleanup_closep(&model->stat_fd);
-    cleanup_closep(&model->meminfo_fd);
+    memory_model_close(&model->memory);
     free(model->stat_text);
     free(model->now);
     free(model->before);
@@ -233,7 +220,7 @@ static void *model_close(void *self)
 static int model_init(struct model *model, const struct source_args *args, struct carnot_err *err)
 {
     uint32_t n_cpus = args->topology->n_cpus;
-    uint64_t used, memory_bytes = 0;
+    const struct calibration *calibration = NULL;
 
     int r = find_packages(model, err);
     if (r < 0)
@@ -248,10 +235,12 @@ static int model_init(struct model *model, const struct source_args *args, struc
     if (!model->stat_text || !model->now || !model->before)
         return carnot_err_set(err, ENOMEM, "out of memory for the busy times of %" PRIu32 " CPUs", n_cpus);
 
-    model->meminfo_fd = fsroot_openat(&args->env->proc, "meminfo", 0, NULL);
-    model->has_memory = model->meminfo_fd >= 0 && read_memory(model, &used, &memory_bytes) == 0;
     model->tdp = tdp_choose(args->topology, model->settings.tdp_watts);
-    make_domains(model, memory_bytes);
+    if (model->tdp.origin != TDP_OPTION) /* a TDP set by hand is the user's word and stands before any file's */
+        calibration = args->calibration;
+    model->has_memory =
+        memory_model_open(args->env, calibration, model->settings.memory_watts_per_gb, &model->memory) >= 0;
+    make_domains(model, calibration);
     return 0;
 }
 
@@ -264,7 +253,7 @@ static int model_open(const struct source_args *args, void **ret_self, struct ca
         return carnot_err_set(err, ENOMEM, "out of memory for the power model");
     model->topology = args->topology;
     model->settings = settings ? *settings : default_settings;
-    model->stat_fd = model->meminfo_fd = -1;
+    model->stat_fd = model->memory.fd = -1;
     int r = model_init(model, args, err);
     if (r < 0) {
         model_close(model);
@@ -364,6 +353,18 @@ static int update_busy(struct model *model)
     return 0;
 }
 
+/* Busy share of all CPUs. */
+static double machine_busy(const struct model *model)
+{
+    double busy = 0, n_cpus = 0;
+
+    for (size_t i = 0; i < model->n_packages; i++) {
+        busy += model->packages[i].busy * model->packages[i].n_cpus;
+        n_cpus += model->packages[i].n_cpus;
+    }
+    return n_cpus > 0 ? busy / n_cpus : 0;
+}
+
 static int model_read(void *self, uint64_t now_mono_ns, struct reading *out, struct carnot_err *err)
 {
     struct model *model = self;
@@ -377,10 +378,10 @@ static int model_read(void *self, uint64_t now_mono_ns, struct reading *out, str
     for (; n < model->n_packages; n++) {
         struct package_model *package = &model->packages[n];
         if (status == 0)
-            integrate(&package->energy,
-                      uw_of(model_tdp_power_w(package->tdp_w, model->settings.idle_ratio, model->settings.gamma,
-                                              package->busy)),
-                      duration_ns);
+            model_integrate(
+                &package->energy,
+                model_uw(model_power_w(package->idle_w, package->full_w, model->settings.gamma, package->busy)),
+                duration_ns);
         out[n] = (struct reading){
             .domain = (uint32_t)n, .status = status, .counter_uj = package->energy.uj, .mono_ns = now_mono_ns};
     }
@@ -390,19 +391,9 @@ static int model_read(void *self, uint64_t now_mono_ns, struct reading *out, str
         return (int)(n + model->has_memory);
 
     if (model->has_memory) {
-        uint64_t used = 0, total;
-        int memory_status = read_memory(model, &used, &total);
-        uint64_t uw = uw_of((double)used / BYTES_PER_GB * model->settings.memory_watts_per_gb);
-
-        if (memory_status == 0)
-            integrate(&model->memory_energy, uw, duration_ns);
-        else
-            carnot_err_errno(err, memory_status, "cannot read the memory in use from /proc/meminfo");
-        out[n] = (struct reading){.domain = (uint32_t)n,
-                                  .status = memory_status,
-                                  .counter_uj = model->memory_energy.uj,
-                                  .mono_ns = now_mono_ns,
-                                  .idle_uw = DOMAIN_ALL_IDLE};
+        out[n] = memory_model_read(&model->memory, machine_busy(model), duration_ns, err);
+        out[n].domain = (uint32_t)n;
+        out[n].mono_ns = now_mono_ns;
         n++;
     }
     model->last_ns = now_mono_ns;
@@ -420,38 +411,36 @@ static void model_reset(void *self, uint64_t now_mono_ns)
         model->packages[i].has_busy = false;
 }
 
-static void put_watts(struct buf *out, double watts)
+static void describe_package(const struct model *model, const struct package_model *package, struct buf *out)
 {
-    buf_put_double_fixed(out, watts, 2);
-    buf_puts(out, " W");
+    if (!package->calibrated || package->full_by_tdp) {
+        buf_puts(out, "TDP ");
+        model_put_watts(out, package->tdp_w);
+        buf_puts(out, " (");
+        tdp_describe(&model->tdp, package->n_cpus, out);
+        buf_puts(out, package->calibrated ? "), idle power from the calibration" : ")");
+    } else {
+        buf_puts(out, "idle and loaded power from the calibration");
+    }
+    buf_puts(out, "; power = ");
+    model_put_watts(out, package->idle_w);
+    buf_puts(out, " + ");
+    model_put_watts(out, package->full_w - package->idle_w);
+    buf_puts(out, " * u^");
+    buf_put_double(out, model->settings.gamma);
+    buf_puts(out, ", u the busy share of its CPUs in /proc/stat\n");
 }
 
 static void model_describe(const void *self, struct buf *out)
 {
     const struct model *model = self;
-    const struct model_tdp_settings *s = &model->settings;
 
     for (size_t i = 0; i < model->n_packages; i++) {
-        const struct package_model *package = &model->packages[i];
-        double idle_w = package->tdp_w * s->idle_ratio;
-
-        buf_printf(out, "%s: TDP ", model->domains[i].name);
-        put_watts(out, package->tdp_w);
-        buf_puts(out, " (");
-        tdp_describe(&model->tdp, package->n_cpus, out);
-        buf_puts(out, "); power = ");
-        put_watts(out, idle_w);
-        buf_puts(out, " + ");
-        put_watts(out, package->tdp_w - idle_w);
-        buf_puts(out, " * u^");
-        buf_put_double(out, s->gamma);
-        buf_puts(out, ", u the busy share of its CPUs in /proc/stat\n");
+        buf_printf(out, "%s: ", model->domains[i].name);
+        describe_package(model, &model->packages[i], out);
     }
-    if (model->has_memory) {
-        buf_puts(out, "dram-0: ");
-        buf_put_double(out, s->memory_watts_per_gb);
-        buf_puts(out, " W per GB (2^30 bytes) of memory in use (MemTotal - MemAvailable), all of it counted as idle\n");
-    }
+    if (model->has_memory)
+        memory_model_describe(&model->memory, out);
 }
 
 const struct source_ops source_model_tdp = {

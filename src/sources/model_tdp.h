@@ -10,7 +10,10 @@ struct model_tdp_settings {
     double memory_watts_per_gb;
 };
 
-/* P = r*TDP + (TDP - r*TDP) * u^gamma, in watts; u is held to 0..1. */
+/* P = idle + (full - idle) * u^gamma, in watts; u is held to 0..1. */
+double model_power_w(double idle_w, double full_w, double gamma, double u);
+
+/* The same with idle = r * TDP and full = TDP. */
 double model_tdp_power_w(double tdp_w, double idle_ratio, double gamma, double u);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads of /proc that several ways of knowing activity share: processes, and how busy the CPUs were. Internal to
- * sources. Nothing here allocates but the open functions. */
+/* Reads of /proc that several ways of knowing activity share, and programs that ask who is busy: processes, and how
+ * busy the CPUs were. Nothing here allocates but the open functions. */
 #ifndef CARNOT_SOURCES_PROC_READ_H
 #define CARNOT_SOURCES_PROC_READ_H
 

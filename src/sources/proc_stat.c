@@ -23,7 +23,8 @@ static bool parse_cpu_line(struct text line, struct proc_stat_cpu *ret)
             return false;
     }
     uint64_t busy = ticks[USER] + ticks[NICE] + ticks[SYSTEM] + ticks[IRQ] + ticks[SOFTIRQ];
-    *ret = (struct proc_stat_cpu){.cpu = cpu, .busy = busy, .total = busy + ticks[IDLE] + ticks[IOWAIT] + ticks[STEAL]};
+    uint64_t idle = ticks[IDLE] + ticks[IOWAIT];
+    *ret = (struct proc_stat_cpu){.cpu = cpu, .busy = busy, .idle = idle, .total = busy + idle + ticks[STEAL]};
     return true;
 }
 

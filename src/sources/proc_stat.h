@@ -9,6 +9,7 @@
 struct proc_stat_cpu {
     uint64_t cpu;
     uint64_t busy;  /* ticks of work done here: not idle, not waiting, not stolen by the hypervisor */
+    uint64_t idle;  /* ticks with nothing to do: idle, and waiting for a disk */
     uint64_t total; /* all ticks */
 };
 

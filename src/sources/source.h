@@ -7,6 +7,7 @@
 
 #include "base/fsroot.h"
 #include "base/option.h"
+#include "model/calibration.h"
 #include "model/domain.h"
 #include "model/topology.h"
 
@@ -37,7 +38,8 @@ struct reading {
 struct source_args {
     const struct carnot_env *env;
     const struct topology *topology;
-    const void *settings; /* the source's own settings struct, filled from its option table */
+    const void *settings;                  /* the source's own settings struct, filled from its option table */
+    const struct calibration *calibration; /* of this machine, for models; until open returns. NULL: none */
 };
 
 struct source_ops {

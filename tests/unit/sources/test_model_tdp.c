@@ -345,6 +345,123 @@ static void whole_part_with_smt_off(void **state)
                "for 4 of the 8");
 }
 
+/* ---- calibrated ---- */
+
+static struct calibration calibration;
+
+static void calibrate(const char *text)
+{
+    struct carnot_err err = CARNOT_ERR_INIT;
+
+    memset(&calibration, 0, sizeof(calibration));
+    if (calibration_parse(text_of(text), "file", &calibration, &err) < 0)
+        fail_msg("%s", err.msg);
+    args.calibration = &calibration;
+    settings.tdp_watts = 0;
+}
+
+static void assert_described(void *self, const char *phrase)
+{
+    struct buf out;
+
+    buf_init(&out, 4096);
+    source_model_tdp.describe(self, &out);
+    if (!strstr(buf_str(&out), phrase))
+        fail_msg("no \"%s\" in: %s", phrase, buf_str(&out));
+    buf_done(&out);
+}
+
+/* An unknown processor is no default any more; its powers are those of the file, at both ends exactly. */
+static void calibrated_powers(void **state)
+{
+    const struct domain *domains;
+
+    put_stat((uint64_t[]){0, 0, 0, 0}, (uint64_t[]){0, 0, 0, 0});
+    scratch_write(&s, "proc/meminfo", "MemTotal: 16777216 kB\nMemFree: 1 kB\nMemAvailable: 8388608 kB\n");
+    calibrate("{\"carnot_calibration\":1,\"method\":\"rapl\",\"domains\":["
+              "{\"name\":\"package-0\",\"kind\":\"package\",\"package\":0,\"idle_uw\":20000000,\"loaded_uw\":60000000},"
+              "{\"name\":\"package-1\",\"kind\":\"package\",\"package\":1,\"idle_uw\":21000000,\"loaded_uw\":64000000},"
+              "{\"name\":\"dram-0\",\"kind\":\"dram\",\"package\":0,\"idle_uw\":2000000,\"loaded_uw\":3000000},"
+              "{\"name\":\"dram-1\",\"kind\":\"dram\",\"package\":1,\"idle_uw\":2500000,\"loaded_uw\":4500000}]}");
+    void *self = open_source();
+    assert_int_equal(source_model_tdp.domains(self, &domains), 3);
+    assert_int_equal(domains[1].idle_uw, 21000000);
+    assert_int_equal(domains[1].max_uw, 64000000);
+    assert_int_equal(domains[1].quality, QUALITY_MODELLED);
+    assert_int_equal(domains[2].idle_uw, 4500000);
+    assert_int_equal(domains[2].max_uw, 7500000);
+    assert_described(self, "package-1: idle and loaded power from the calibration; power = 21.00 W + 43.00 W * u^0.8");
+    assert_described(self, "dram-0: 4.50 W + 3.00 W * busy share of all CPUs, from the calibration");
+
+    source_model_tdp.read(self, 0, readings, NULL);
+    put_stat((uint64_t[]){100, 100, 0, 0}, (uint64_t[]){0, 0, 100, 100}); /* package 0 full, package 1 idle */
+    source_model_tdp.read(self, NS_PER_SEC, readings, NULL);
+    assert_int_equal(readings[0].counter_uj, 60000000);
+    assert_int_equal(readings[1].counter_uj, 21000000);
+    assert_int_equal(readings[2].counter_uj, 6000000); /* half of all CPUs */
+    assert_int_equal(readings[2].idle_uw, 4500000);
+    source_model_tdp.close(self);
+
+    settings.tdp_watts = 85; /* by hand: stands before the file */
+    self = open_source();
+    source_model_tdp.domains(self, &domains);
+    assert_int_equal(domains[0].idle_uw, 17000000);
+    assert_described(self, "set by model.tdp-watts");
+    assert_described(self, "dram-0: 0.375 W per GB");
+    source_model_tdp.close(self);
+}
+
+/* EnergAt tells idle power alone: the upper end is the TDP's, and all of memory is idle. */
+static void calibrated_idle_power_alone(void **state)
+{
+    const struct domain *domains;
+
+    put_stat((uint64_t[]){0, 0, 0, 0}, (uint64_t[]){0, 0, 0, 0});
+    calibrate("{\"pkg_base_w\":[3,2],\"dram_base_w\":[1,1],\"pkg_base_percents\":[0,0],\"dram_base_percents\":[0,0]}");
+    topology.hypervisor = true; /* of an unknown processor: 2.5 W for each CPU */
+    void *self = open_source();
+    assert_int_equal(source_model_tdp.domains(self, &domains), 3); /* memory too, though there is no meminfo */
+    assert_int_equal(domains[0].idle_uw, 3000000);
+    assert_int_equal(domains[0].max_uw, 5000000);
+    assert_int_equal(domains[0].quality, QUALITY_DEFAULT); /* of which that TDP is a part */
+    assert_described(self, "), idle power from the calibration; power = 3.00 W + 2.00 W * u^0.8");
+    assert_described(self, "dram-0: 2.00 W, from the calibration");
+    source_model_tdp.read(self, 0, readings, NULL);
+    put_stat((uint64_t[]){0, 0, 100, 100}, (uint64_t[]){100, 100, 0, 0});
+    source_model_tdp.read(self, NS_PER_SEC, readings, NULL);
+    assert_int_equal(readings[0].counter_uj, 3000000);
+    assert_int_equal(readings[1].counter_uj, 5000000);
+    assert_int_equal(readings[2].counter_uj, 2000000);
+    assert_true(readings[2].idle_uw == DOMAIN_ALL_IDLE);
+    source_model_tdp.close(self);
+}
+
+/* Bio_pype tells the node: shared among the packages by their CPUs, memory in it or not. */
+static void calibrated_node_power(void **state)
+{
+    const struct domain *domains;
+
+    put_stat((uint64_t[]){0, 0, 0, 0}, (uint64_t[]){0, 0, 0, 0});
+    scratch_write(&s, "proc/meminfo", "MemTotal: 16777216 kB\nMemFree: 1 kB\nMemAvailable: 8388608 kB\n");
+    for (int i = 0; i < CPUS; i++)
+        cpus[i].package = i == 3;
+    calibrate(
+        "{\"idle_w\":40,\"loaded_w\":200,\"method\":\"rapl\",\"domains\":[\"package-0\",\"package-1\",\"dram-0\"]}");
+    void *self = open_source();
+    assert_int_equal(source_model_tdp.domains(self, &domains), 3);
+    assert_int_equal(domains[0].idle_uw, 30000000);
+    assert_int_equal(domains[1].idle_uw, 10000000);
+    assert_int_equal(domains[1].max_uw, 50000000);
+    assert_true(domains[0].with_dram && domain_contains(&domains[0], &domains[2])); /* never added twice */
+    source_model_tdp.close(self);
+
+    calibrate("{\"idle_w\":40,\"loaded_w\":200,\"method\":\"rapl\"}");
+    self = open_source();
+    source_model_tdp.domains(self, &domains);
+    assert_false(domain_contains(&domains[0], &domains[2]));
+    source_model_tdp.close(self);
+}
+
 static void options_match_the_settings(void **state)
 {
     assert_int_equal(source_model_tdp.n_options, 4);
@@ -383,6 +500,9 @@ int main(void)
         TEST(cpu_names),
         TEST(choice_of_tdp),
         TEST(whole_part_with_smt_off),
+        TEST(calibrated_powers),
+        TEST(calibrated_idle_power_alone),
+        TEST(calibrated_node_power),
         TEST(options_match_the_settings),
     };
 
