@@ -7,11 +7,11 @@ _carnot()
 
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run top doctor help version --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "run top doctor calibrate help version --help --version" -- "$current")
         return
     fi
     if [[ $verb == help ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "run top doctor version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "run top doctor calibrate version" -- "$current")
         return
     fi
     if [[ $verb == run ]]; then
@@ -28,12 +28,16 @@ _carnot()
         done
     fi
     case ${COMP_WORDS[COMP_CWORD - 1]} in
-        --output | -o | --socket | --path.*)
+        --output | -o | --socket | --calibration.file | --path.*)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
         --agent)
             mapfile -t COMPREPLY < <(compgen -W "auto required never" -- "$current")
+            return
+            ;;
+        --format)
+            mapfile -t COMPREPLY < <(compgen -W "carnot energat bio_pype" -- "$current")
             return
             ;;
         --by)

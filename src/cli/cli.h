@@ -38,6 +38,7 @@ const struct cli_verb *cli_verb_find(const char *name); /* NULL when unknown */
 int cmd_run(const struct cli_verb *verb, int argc, char **argv);
 int cmd_top(const struct cli_verb *verb, int argc, char **argv);
 int cmd_doctor(const struct cli_verb *verb, int argc, char **argv);
+int cmd_calibrate(const struct cli_verb *verb, int argc, char **argv);
 int cmd_version(const struct cli_verb *verb, int argc, char **argv);
 int cmd_help(const struct cli_verb *verb, int argc, char **argv);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/parse.h"
+#include "meter/calibration_file.h"
 #include "net/line_server.h"
 #include "sources/activity.h"
 #include "sources/source.h"
@@ -154,7 +155,7 @@ static const struct source_ops *of_group(const struct source_ops *const *sources
 
 static void check_sources(struct doctor *doctor)
 {
-    bool measured = false, any = false;
+    bool any = false;
     const struct source_ops *first[8]; /* of each group, the one that would be used; there are few groups */
     size_t n_first = 0;
 
@@ -165,7 +166,7 @@ static void check_sources(struct doctor *doctor)
         int r = ops->probe(&args, &err);
         struct finding *f;
 
-        if (r >= 0 && ops->flags & SOURCE_MODEL && measured) {
+        if (r >= 0 && ops->flags & SOURCE_MODEL && doctor->measured) {
             doctor_find(doctor, ops->name, FINDING_UNUSED, "%s; used only for what no counter measures", ops->summary);
             continue;
         }
@@ -179,7 +180,7 @@ static void check_sources(struct doctor *doctor)
             first[n_first++] = ops;
         f = doctor_find(doctor, ops->name, state_of(r), "%s", r >= 0 ? ops->summary : err.msg);
         any |= r >= 0;
-        measured |= r >= 0 && !(ops->flags & SOURCE_MODEL);
+        doctor->measured |= r >= 0 && !(ops->flags & SOURCE_MODEL);
         if (f->state == FINDING_DENIED)
             remedy_rights(doctor, f);
         if (f->state == FINDING_MISSING && r != -ENODEV)
@@ -189,6 +190,35 @@ static void check_sources(struct doctor *doctor)
         struct finding *f = doctor_find(doctor, "energy", FINDING_MISSING, "nothing can be measured or modelled");
         f->matters = true;
     }
+}
+
+static void check_calibration(struct doctor *doctor)
+{
+    struct calibration_file file = {0};
+    struct carnot_err err = CARNOT_ERR_INIT;
+    struct finding *f;
+    struct buf text;
+
+    if (!doctor->has_topology)
+        return;
+    if (calibration_file_load(doctor->env, &doctor->topology, doctor->settings->meter.calibration_file, &file, &err) <
+        0) {
+        f = doctor_find(doctor, "calibration", FINDING_MISSING, "%s", err.msg);
+        set_remedy(f, true, "correct --calibration.file, or sudo carnot calibrate");
+        return;
+    }
+    buf_init(&text, FINDING_TEXT_MAX);
+    calibration_file_describe(&file, &text);
+    if (file.calibration) {
+        doctor_find(doctor, "calibration", FINDING_OK, "%s", buf_str(&text));
+    } else {
+        f = doctor_find(doctor, "calibration", file.why[0] ? FINDING_MISSING : FINDING_UNUSED, "%s%s", buf_str(&text),
+                        file.why[0] || !doctor->measured ? "" : "; idle power is taken from utilisation");
+        if (file.why[0] || doctor->measured)
+            set_remedy(f, file.why[0] != '\0', "sudo carnot calibrate, on an otherwise idle machine (40 s)");
+    }
+    buf_done(&text);
+    calibration_file_done(&file);
 }
 
 /* ---- activity ---- */
@@ -319,6 +349,7 @@ void doctor_check_all(struct doctor *doctor)
     check_container(doctor);
     check_powercap(doctor);
     check_sources(doctor);
+    check_calibration(doctor);
     check_cgroups(doctor);
     check_activity(doctor);
     check_rights(doctor);

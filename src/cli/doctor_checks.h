@@ -37,6 +37,7 @@ struct doctor {
     bool has_topology;
     struct cgroup_tree *cgroups; /* NULL: there are none */
     uint64_t capabilities;       /* effective, bit per capability */
+    bool measured;               /* a source that measures can be used */
     struct findings findings;
 };
 

@@ -28,6 +28,15 @@ const struct cli_verb cli_verbs[] = {
      .text = "Looks at energy sources, rights, control groups, agent and grid zone, then measures for a few seconds.\n"
              "Exit status 0: all that matters is there; 1: something that matters is missing.",
      .run = cmd_doctor},
+    {.name = "calibrate",
+     .usage = "carnot calibrate [OPTIONS]",
+     .summary = "measure what this machine draws idle and with every CPU busy, into a file",
+     .text =
+         "Waits until the machine is quiet and measures, then keeps every CPU busy and measures again, and writes "
+         "both\n"
+         "to a file. With it Carnot knows the idle power of each domain instead of guessing it from utilisation, and\n"
+         "the power model has the powers of this machine. Takes about 40 seconds; best on an otherwise idle machine.",
+     .run = cmd_calibrate},
     {.name = "help",
      .usage = "carnot help [VERB]",
      .summary = "this text, or a verb's",
