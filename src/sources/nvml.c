@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "sources/dl_api.h"
+#include "base/dl_api.h"
 #include "sources/nvml_abi.h"
 #include "sources/power_integral.h"
 #include "sources/registry.h"

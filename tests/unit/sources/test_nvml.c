@@ -8,7 +8,7 @@
 
 #include "../../sim/nvml/fake_nvml.h"
 #include "base/buf.h"
-#include "sources/dl_api.h"
+#include "base/dl_api.h"
 #include "sources/nvml.h"
 #include "sources/registry.h"
 

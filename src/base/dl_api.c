@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See dl_api.h. The only file that calls dlopen(). */
-#include "sources/dl_api.h"
+#include "base/dl_api.h"
 
 #include <dlfcn.h>
 #include <errno.h>
