@@ -235,6 +235,16 @@ uint64_t domain_rest_uj(const struct domain_rest *rest, uint64_t outer_uj, const
     return parts_uj > outer_uj ? 0 : outer_uj - parts_uj;
 }
 
+void domain_plain_name(char *name)
+{
+    for (; *name; name++) {
+        bool usual = (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') ||
+                     (*name >= '0' && *name <= '9') || strchr("-_.:", *name);
+        if (!usual)
+            *name = '_';
+    }
+}
+
 static bool name_is_taken(const struct domain *domains, size_t n, const char *name)
 {
     for (size_t i = 0; i < n; i++)

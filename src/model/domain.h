@@ -60,6 +60,9 @@ enum quality quality_worse(enum quality a, enum quality b);
 /* True when the energy of `inner` is (part of) what `outer` counts. */
 bool domain_contains(const struct domain *outer, const struct domain *inner);
 
+/* Names become labels: what is no letter or digit and none of "-_.:" becomes "_". */
+void domain_plain_name(char *name);
+
 /* Gives domains[index] the name base + suffix, or base-2 + suffix, base-3 + suffix, ... where a domain before it has
  * that name: some firmware gives two regions one name. A base that does not fit is cut. */
 void domain_set_unique_name(struct domain *domains, size_t index, const char *base, const char *suffix);

@@ -124,17 +124,6 @@ static bool is_pci_address(const char *s)
     return true;
 }
 
-/* Names become labels: anything unusual is replaced. */
-static void make_plain(char *s)
-{
-    for (; *s; s++) {
-        bool usual = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || *s == '-' ||
-                     *s == '_' || *s == '.' || *s == ':';
-        if (!usual)
-            *s = '_';
-    }
-}
-
 /* A sensor that says nothing to us: its chip, where several have that name its device, and its label or channel. */
 static void describe_other(const struct sensors *all, const struct hwmon_sensor *sensor, char *out, size_t size)
 {
@@ -184,7 +173,7 @@ static void make_domain(const struct sensors *all, const struct topology *topolo
         snprintf(base, sizeof(base), "%s-%d", domain_kind_name(domain->kind), domain->package);
     else
         describe_other(all, sensor, base, sizeof(base));
-    make_plain(base);
+    domain_plain_name(base);
     domain_set_unique_name(domains, index, base, "-hwmon");
 }
 

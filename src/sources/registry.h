@@ -11,6 +11,7 @@ extern const struct source_ops source_rapl_msr;
 extern const struct source_ops source_nvml;
 extern const struct source_ops source_cray_pm;
 extern const struct source_ops source_hwmon;
+extern const struct source_ops source_redfish;
 extern const struct source_ops source_model_tdp;
 
 #endif
