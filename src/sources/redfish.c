@@ -6,13 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sources/power_integral.h"
 #include "sources/redfish_inventory.h"
 #include "sources/registry.h"
 
 /* Powers that lie this far apart are still bridged, since some BMCs have a new one once a minute; a sensor that shows
  * the same sample for longer does not answer. */
-#define GAP_MAX_NS     (120 * NS_PER_SEC)
 #define STALE_AFTER_NS (120 * NS_PER_SEC)
 
 /* A chassis without a figure for so long is looked at anew: new firmware may tell it elsewhere. */
@@ -30,8 +28,7 @@
 /* One chassis and what its figures have come to. */
 struct channel {
     struct redfish_meter meter;
-    enum redfish_kinds kinds; /* that it may be read by: once a counter, always one */
-    struct power_integral integral;
+    enum redfish_kinds kinds;    /* that it may be read by: once a counter, always one */
     char time[REDFISH_TIME_MAX]; /* of the last sample, by the BMC's clock */
     uint64_t counter_uj;         /* the last one */
     bool has_counter;
@@ -114,7 +111,6 @@ static void make_channel(struct channel *channel, const struct redfish_meter *me
         channel->again_ns = now_ns;
     else
         channel->kinds = redfish_way_is_counter(meter->way) ? REDFISH_COUNTERS : REDFISH_POWERS;
-    power_integral_init(&channel->integral, POWER_TRAPEZOID, GAP_MAX_NS);
 }
 
 /* The host comes first: it is asked first. */
@@ -281,8 +277,8 @@ static int take_power(const struct redfish *redfish, struct channel *channel, co
         return say_old(redfish, channel, reading->mono_ns, err);
     memcpy(channel->time, figure->time, sizeof(channel->time));
     channel->new_ns = reading->mono_ns;
-    reading->gap = power_integral_add(&channel->integral, figure->value, reading->mono_ns) == POWER_GAP;
-    reading->counter_uj = channel->integral.uj;
+    reading->is_power = true;
+    reading->power_uw = figure->value;
     return 0;
 }
 
@@ -440,7 +436,6 @@ static void redfish_reset(void *self, uint64_t now_mono_ns)
     for (size_t i = 0; i < redfish->n; i++) {
         struct channel *channel = &redfish->channels[i];
 
-        power_integral_reset(&channel->integral);
         channel->has_counter = false;
         channel->time[0] = '\0';
         channel->new_ns = now_mono_ns;

@@ -12,9 +12,9 @@ static const struct {
 } ways[] = {
     [REDFISH_WAY_JOULES] = {true, "counter EnergyJoules of EnvironmentMetrics"},
     [REDFISH_WAY_FINE_KWH] = {true, "counter EnergykWh of EnvironmentMetrics"},
-    [REDFISH_WAY_WATTS] = {false, "PowerWatts of EnvironmentMetrics, integrated over time"},
-    [REDFISH_WAY_POWER] = {false, "PowerControl of Power, integrated over time"},
-    [REDFISH_WAY_SUPPLIES] = {false, "input of the power supplies, integrated over time"},
+    [REDFISH_WAY_WATTS] = {false, "PowerWatts of EnvironmentMetrics, a power"},
+    [REDFISH_WAY_POWER] = {false, "PowerControl of Power, a power"},
+    [REDFISH_WAY_SUPPLIES] = {false, "input of the power supplies, a power"},
     [REDFISH_WAY_KWH] = {true,
                          "counter EnergykWh of EnvironmentMetrics, which moves in coarse steps: its energy comes late "
                          "and all at once"},
