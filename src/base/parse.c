@@ -197,6 +197,31 @@ int parse_f64(struct text t, double *ret)
     return 0;
 }
 
+int parse_fixed(struct text t, unsigned decimals, uint64_t *ret)
+{
+    size_t n = span_digits(t);
+    struct text whole = {t.p, n}, fraction = {"", 0};
+    uint64_t value;
+
+    if (n == 0)
+        return -EINVAL;
+    if (n < t.n) {
+        fraction = skip(t, n + 1);
+        if (t.p[n] != '.' || fraction.n == 0 || span_digits(fraction) != fraction.n)
+            return -EINVAL;
+    }
+    int r = parse_u64(whole, &value);
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; i < decimals; i++) {
+        unsigned digit = i < fraction.n ? (unsigned)(fraction.p[i] - '0') : 0;
+        if (__builtin_mul_overflow(value, 10ULL, &value) || __builtin_add_overflow(value, digit, &value))
+            return -ERANGE;
+    }
+    *ret = value;
+    return 0;
+}
+
 int parse_bool(struct text t, bool *ret)
 {
     static const char *const yes[] = {"true", "yes", "on", "1"};

@@ -27,7 +27,9 @@ int parse_u64(struct text t, uint64_t *ret);   /* decimal digits only */
 int parse_i64(struct text t, int64_t *ret);    /* optional '-' */
 int parse_hex64(struct text t, uint64_t *ret); /* optional 0x, 1 to 16 digits */
 int parse_f64(struct text t, double *ret);     /* [-+]digits[.digits][e[-+]digits], finite */
-int parse_bool(struct text t, bool *ret);      /* true/false, yes/no, on/off, 1/0 */
+int parse_fixed(struct text t, unsigned decimals,
+                uint64_t *ret);           /* digits[.digits] as value * 10^decimals; what is finer is cut off */
+int parse_bool(struct text t, bool *ret); /* true/false, yes/no, on/off, 1/0 */
 int parse_duration_ns(
     struct text t,
     uint64_t *ret); /* "100ms", "1s", "1h30m", "2d" (w d h m s ms us ns, in this order); a bare number is refused */

@@ -4,7 +4,8 @@
  * of domains, deltas or what a reading means.
  *
  * Pace: the next read begins `interval` after the last began; a read that takes longer than half of that is followed by
- * a rest as long as itself, so that the library is busy at most half of the time; after failures the rest doubles up to
+ * a rest as long as itself, so that the library is busy at most half of the time; a library that spins instead of
+ * sleeping is given a longer rest, so that it takes 1.5 % of a core at most; after failures the rest doubles; all up to
  * a minute. */
 #ifndef CARNOT_METER_ENERGY_THREAD_H
 #define CARNOT_METER_ENERGY_THREAD_H

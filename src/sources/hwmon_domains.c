@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sources/hwmon_sensors.h"
+#include "sources/pci_address.h"
 #include "sources/socket_package.h"
 
 /* What besides chip and label must hold for a rule. */
@@ -109,21 +110,6 @@ static const struct rule *find_rule(const struct sensors *all, const struct hwmo
     return NULL;
 }
 
-/* "0000:c1:00.0" */
-static bool is_pci_address(const char *s)
-{
-    static const char shape[] = "xxxx:xx:xx.x";
-
-    if (strlen(s) != sizeof(shape) - 1)
-        return false;
-    for (size_t i = 0; shape[i]; i++) {
-        bool hex = (s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'f');
-        if (shape[i] == 'x' ? !hex : s[i] != shape[i])
-            return false;
-    }
-    return true;
-}
-
 /* A sensor that says nothing to us: its chip, where several have that name its device, and its label or channel. */
 static void describe_other(const struct sensors *all, const struct hwmon_sensor *sensor, char *out, size_t size)
 {
@@ -160,8 +146,8 @@ static void make_domain(const struct sensors *all, const struct topology *topolo
                               .node = -1,
                               .with_dram = rule && rule->with_dram,
                               .max_uw = sensor->energy ? 0 : HWMON_MAX_UW};
-    if (domain->kind == DOMAIN_GPU && is_pci_address(sensor->device))
-        memcpy(domain->pci, sensor->device, strlen(sensor->device) + 1);
+    if (domain->kind == DOMAIN_GPU) /* stays "" where the device is no PCI card */
+        pci_address_parse(text_of(sensor->device), domain->pci);
 
     if (domain->kind == DOMAIN_HOST)
         snprintf(base, sizeof(base), "host");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* NVIDIA GPUs through the management library that comes with the driver (NVML): the energy counter where a GPU has one,
  * else its power integrated over time. Calls of the library take 1 to 100 ms, so the source is a slow one. A GPU that
- * gives no figure has a status; it is never taken for one that draws nothing. Knows the whole GPU only: a MIG instance
- * has no counter of its own. */
+ * gives no figure has a status; it is never taken for one that draws nothing. Energy is known of whole GPUs only: a MIG
+ * instance has no counter of its own. Who uses them is nvml_usage's business, in the time that is left. */
 #include "sources/nvml.h"
 
 #include <errno.h>
@@ -10,6 +10,9 @@
 
 #include "base/dl_api.h"
 #include "sources/nvml_abi.h"
+#include "sources/nvml_results.h"
+#include "sources/nvml_usage.h"
+#include "sources/pci_address.h"
 #include "sources/power_integral.h"
 #include "sources/registry.h"
 
@@ -41,6 +44,7 @@ struct gpu {
 struct nvml {
     struct nvml_api api;
     struct carnot_clock *clock;
+    struct nvml_usage *usage;
     unsigned int n;
     unsigned int n_present; /* as the library counts them; more than n: the rest is left out */
     struct gpu gpus[GPUS_MAX];
@@ -70,78 +74,18 @@ static const struct dl_symbol symbols[] = {
     {"nvmlDeviceGetPowerUsage", SLOT(power), true},
     {"nvmlDeviceGetUUID", SLOT(uuid), false},
     {"nvmlDeviceGetName", SLOT(name), false},
+    {"nvmlDeviceGetPciInfo_v3", SLOT(pci), false},
     {"nvmlDeviceGetMigMode", SLOT(mig_mode), false},
+    {"nvmlDeviceGetMaxMigDeviceCount", SLOT(mig_max), false},
+    {"nvmlDeviceGetMigDeviceHandleByIndex", SLOT(mig_handle), false},
+    {"nvmlDeviceGetGpuInstanceProfileInfo", SLOT(profile), false},
+    {"nvmlDeviceGetGpuInstanceId", SLOT(gpu_instance), false},
+    {"nvmlDeviceGetComputeInstanceId", SLOT(compute_instance), false},
+    {"nvmlDeviceGetAttributes_v2", SLOT(attributes), false},
+    {"nvmlDeviceGetComputeRunningProcesses_v3", SLOT(compute_processes), false},
+    {"nvmlDeviceGetGraphicsRunningProcesses_v3", SLOT(graphics_processes), false},
+    {"nvmlDeviceGetProcessUtilization", SLOT(utilization), false},
 };
-
-/* --- results of the library ------------------------------------------------------------------------------------- */
-
-static const struct {
-    int result;
-    int status;
-    const char *advice;
-} meanings[] = {
-    {NVML_OK, 0, ""},
-    {NVML_NOT_SUPPORTED, -ENODATA, ""},
-    {NVML_FUNCTION_NOT_FOUND, -ENODATA, ""},
-    {NVML_NO_DATA, -ENODATA, ""},
-    {NVML_NOT_READY, -ENODATA, ""},
-    {NVML_TIMEOUT, -ETIMEDOUT, "; it is asked again"},
-    {NVML_NO_PERMISSION, -EACCES, "; give this program the right to open /dev/nvidiactl and /dev/nvidia[0-9]*"},
-    {NVML_OPERATING_SYSTEM, -EACCES, "; the device rules of our control group or container must allow /dev/nvidia*"},
-    {NVML_DRIVER_NOT_LOADED, -ENODEV,
-     "; the library is there, the kernel's driver is not: try `modprobe nvidia` or `nvidia-smi`"},
-    {NVML_GPU_IS_LOST, -ENODEV, "; see `dmesg` for Xid messages: the GPU wants a reset or the machine a restart"},
-    {NVML_GPU_NOT_FOUND, -ENODEV, ""},
-    {NVML_NOT_FOUND, -ENODEV, ""},
-    {NVML_RESET_REQUIRED, -EIO, "; `nvidia-smi --gpu-reset` mends it"},
-    {NVML_LIB_RM_VERSION_MISMATCH, -EPROTO,
-     "; the driver was updated while the old one runs: load the new one, or restart the machine"},
-    {NVML_NO_MEMORY, -ENOMEM, ""},
-};
-
-static const char *advice_of(int result)
-{
-    for (size_t i = 0; i < ELEMENTSOF(meanings); i++)
-        if (meanings[i].result == result)
-            return meanings[i].advice;
-    return "; `nvidia-smi` may tell more";
-}
-
-static int status_of(int result)
-{
-    for (size_t i = 0; i < ELEMENTSOF(meanings); i++)
-        if (meanings[i].result == result)
-            return meanings[i].status;
-    return -EIO;
-}
-
-/* What comes from the library may be shown on a terminal: printing ASCII only, cut to the room there is. */
-static void copy_text(char *out, size_t size, const char *in)
-{
-    size_t n = strnlen(in, size - 1);
-
-    for (size_t i = 0; i < n; i++)
-        out[i] = in[i] >= ' ' && in[i] <= '~' ? in[i] : '?';
-    out[n] = '\0';
-}
-
-static void result_text(const struct nvml_api *api, int result, char *out, size_t size)
-{
-    const char *text = api->error_string ? api->error_string(result) : NULL;
-
-    if (text)
-        copy_text(out, size, text);
-    else
-        snprintf(out, size, "NVML result %d", result);
-}
-
-static int explain(const struct nvml_api *api, int result, const char *what, struct carnot_err *err)
-{
-    char text[128];
-
-    result_text(api, result, text, sizeof(text));
-    return carnot_err_set(err, status_of(result), "%s: %s%s", what, text, advice_of(result));
-}
 
 /* --- opening ---------------------------------------------------------------------------------------------------- */
 
@@ -171,10 +115,10 @@ static int start(const struct source_args *args, struct nvml_api *ret_api, unsig
         return r;
     result = api.init();
     if (result != NVML_OK)
-        return explain(&api, result, "NVIDIA's library cannot start", err);
+        return nvml_explain(&api, result, "NVIDIA's library cannot start", err);
     result = api.count(&count);
     if (result != NVML_OK)
-        r = explain(&api, result, "NVIDIA's library cannot count the GPUs", err);
+        r = nvml_explain(&api, result, "NVIDIA's library cannot count the GPUs", err);
     else if (count == 0)
         r = carnot_err_set(err, ENODEV, "the NVIDIA driver is loaded but drives no GPU");
     if (r < 0) {
@@ -205,10 +149,20 @@ static void read_names(const struct nvml_api *api, struct gpu *gpu)
 
     memset(text, 0, sizeof(text));
     if (api->name && api->name(gpu->handle, text, NVML_NAME_MAX) == NVML_OK)
-        copy_text(gpu->name, sizeof(gpu->name), text);
+        nvml_copy_text(gpu->name, sizeof(gpu->name), text);
     memset(text, 0, sizeof(text));
     if (api->uuid && api->uuid(gpu->handle, text, NVML_UUID_MAX) == NVML_OK)
-        copy_text(gpu->uuid, sizeof(gpu->uuid), text);
+        nvml_copy_text(gpu->uuid, sizeof(gpu->uuid), text);
+}
+
+/* The library tells no function: a GPU is function 0. */
+static void read_pci(const struct nvml_api *api, struct nvml_device *handle, char out[DOMAIN_PCI_MAX])
+{
+    struct nvml_pci pci;
+
+    memset(&pci, 0, sizeof(pci));
+    if (api->pci && api->pci(handle, &pci) == NVML_OK)
+        pci_address_format(pci.domain, pci.bus, pci.device, 0, out);
 }
 
 static enum mig read_mig(const struct nvml_api *api, struct nvml_device *handle)
@@ -259,10 +213,24 @@ static void open_gpu(struct nvml *nvml, unsigned int i)
         .source = source_nvml.name,
     };
     snprintf(domain->name, sizeof(domain->name), "gpu-%u", i);
+    if (gpu->handle)
+        read_pci(&nvml->api, gpu->handle, domain->pci);
     /* Numbers may go to other cards when one falls off the bus: only the UUID tells that it is the same counter. */
     domain->lasting = gpu->way == WAY_ENERGY && gpu->uuid[0];
     if (gpu->uuid[0])
         snprintf(domain->address, sizeof(domain->address), "gpu-%u:%.*s", i, UUID_SHOWN_MAX, gpu->uuid);
+}
+
+static void *nvml_close(void *self)
+{
+    struct nvml *nvml = self;
+
+    if (!nvml)
+        return NULL;
+    nvml_usage_free(nvml->usage);
+    nvml->api.shutdown();
+    free(nvml);
+    return NULL;
 }
 
 static int nvml_open(const struct source_args *args, void **ret_self, struct carnot_err *err)
@@ -278,20 +246,15 @@ static int nvml_open(const struct source_args *args, void **ret_self, struct car
     }
     nvml->clock = args->env->clock;
     nvml->n = (unsigned int)min_u64(nvml->n_present, GPUS_MAX);
+    nvml->usage = nvml_usage_new(&nvml->api, nvml->clock, nvml->n);
+    if (!nvml->usage) {
+        nvml_close(nvml);
+        return carnot_err_set(err, ENOMEM, "out of memory for the users of the GPUs");
+    }
     for (unsigned int i = 0; i < nvml->n; i++)
         open_gpu(nvml, i);
     *ret_self = nvml;
     return 0;
-}
-
-static void *nvml_close(void *self)
-{
-    struct nvml *nvml = self;
-
-    if (nvml)
-        nvml->api.shutdown();
-    free(nvml);
-    return NULL;
 }
 
 static size_t nvml_domains(const void *self, const struct domain **ret_domains)
@@ -326,7 +289,7 @@ static int read_energy(const struct nvml *nvml, struct gpu *gpu, struct reading 
     int result = nvml->api.energy(gpu->handle, &energy_mj);
 
     reading->mono_ns = clock_now(nvml->clock).mono_ns;
-    reading->status = status_of(result);
+    reading->status = nvml_status(result);
     if (result == NVML_OK && __builtin_mul_overflow(energy_mj, 1000ULL, &reading->counter_uj))
         reading->status = -EIO;
     return result;
@@ -344,7 +307,7 @@ static int read_power(const struct nvml *nvml, struct gpu *gpu, struct reading *
     int result = nvml->api.power(gpu->handle, &power_mw);
 
     reading->mono_ns = clock_now(nvml->clock).mono_ns;
-    reading->status = status_of(result);
+    reading->status = nvml_status(result);
     if (result == NVML_OK)
         reading->status = gather(&gpu->integral, power_mw, reading->mono_ns);
     reading->counter_uj = gpu->integral.uj;
@@ -366,6 +329,7 @@ static int read_gpu(const struct nvml *nvml, struct gpu *gpu, uint64_t now_ns, s
 static int nvml_read(void *self, uint64_t now_mono_ns, struct reading *out, struct carnot_err *err)
 {
     struct nvml *nvml = self;
+    uint64_t begin_ns = clock_now(nvml->clock).mono_ns;
     bool explained = false;
 
     for (unsigned int i = 0; i < nvml->n; i++) {
@@ -374,18 +338,31 @@ static int nvml_read(void *self, uint64_t now_mono_ns, struct reading *out, stru
         out[i] = (struct reading){.domain = i, .mono_ns = now_mono_ns};
         result = read_gpu(nvml, &nvml->gpus[i], now_mono_ns, &out[i]);
         if (result != NVML_OK)
-            out[i].status = status_of(result);
+            out[i].status = nvml_status(result);
         if (result != NVML_OK && out[i].status != -ENODATA && !explained) {
-            explain(&nvml->api, result, nvml->domains[i].name, err);
+            nvml_explain(&nvml->api, result, nvml->domains[i].name, err);
             explained = true;
         }
+        /* One that is lost takes its time to say so. */
+        nvml_usage_set_handle(nvml->usage, i,
+                              result == NVML_OK || out[i].status == -ENODATA ? nvml->gpus[i].handle : NULL);
     }
+    nvml_usage_gather(nvml->usage, clock_now(nvml->clock).mono_ns - begin_ns);
     return (int)nvml->n;
+}
+
+static int nvml_usage_op(const void *self, struct gpu_usage *ret_usage)
+{
+    const struct nvml *nvml = self;
+
+    return nvml_usage_get(nvml->usage, ret_usage);
 }
 
 static void nvml_reset(void *self, uint64_t now_mono_ns)
 {
     struct nvml *nvml = self;
+
+    nvml_usage_reset(nvml->usage);
 
     for (unsigned int i = 0; i < nvml->n; i++)
         power_integral_reset(&nvml->gpus[i].integral);
@@ -419,8 +396,8 @@ static void nvml_describe(const void *self, struct buf *out)
         if (gpu->refusal != NVML_OK) {
             char text[128];
 
-            result_text(&nvml->api, gpu->refusal, text, sizeof(text));
-            buf_printf(out, "not readable at the start: %s%s\n", text, advice_of(gpu->refusal));
+            nvml_text(&nvml->api, gpu->refusal, text, sizeof(text));
+            buf_printf(out, "not readable at the start: %s%s\n", text, nvml_advice(gpu->refusal));
             continue;
         }
         buf_printf(out, "%s, %s, %s%s\n", gpu->name[0] ? gpu->name : "nameless", gpu->uuid[0] ? gpu->uuid : "no UUID",
@@ -435,6 +412,7 @@ const struct source_ops source_nvml = {
     .name = "nvml",
     .summary = "NVIDIA GPUs (energy counter or power, through libnvidia-ml.so.1)",
     .flags = SOURCE_SLOW | SOURCE_ON_BY_DEFAULT,
+    .group = "nvidia",
     .options = options,
     .n_options = ELEMENTSOF(options),
     .settings = &default_settings,
@@ -444,6 +422,7 @@ const struct source_ops source_nvml = {
     .domains = nvml_domains,
     .read = nvml_read,
     .reset = nvml_reset,
+    .usage = nvml_usage_op,
     .describe = nvml_describe,
     .close = nvml_close,
 };

@@ -9,6 +9,7 @@ extern const struct source_ops source_rapl_perf;
 extern const struct source_ops source_rapl_powercap;
 extern const struct source_ops source_rapl_msr;
 extern const struct source_ops source_nvml;
+extern const struct source_ops source_nvidia_smi;
 extern const struct source_ops source_cray_pm;
 extern const struct source_ops source_hwmon;
 extern const struct source_ops source_redfish;

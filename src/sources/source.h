@@ -34,6 +34,8 @@ struct reading {
                * difference tells is a lower bound, counted as a gap */
 };
 
+struct gpu_usage;
+
 /* env and topology live until close; the topology is brought up to date in place (topology_refresh). */
 struct source_args {
     const struct carnot_env *env;
@@ -64,6 +66,10 @@ struct source_ops {
     int (*read)(void *self, uint64_t now_mono_ns, struct reading *out, struct carnot_err *err);
     /* After a suspend or a pause: forget inner baselines (a model integrates power over time). NULL when none. */
     void (*reset)(void *self, uint64_t now_mono_ns);
+    /* Who uses the GPUs, as the newest read() that has ended left it; -ENODATA while nothing is known. A copy, so that
+     * it may be asked on any thread and beside a read(), and waits for no device. NULL when the source knows no GPUs or
+     * not who uses them. */
+    int (*usage)(const void *self, struct gpu_usage *ret_usage);
     /* Assumptions of a model, or anything the user must know, as text lines for doctor; NULL when none. */
     void (*describe)(const void *self, struct buf *out);
     void *(*close)(void *self); /* NULL-safe, returns NULL */

@@ -24,6 +24,7 @@ from agent import Agent, Cgroup, cgroup_mounts, wait_for  # noqa: E402
 BENCH = BUILD / "tests" / "bench"
 AGENT_SECONDS = float(os.environ.get("CARNOT_BENCH_AGENT_SECONDS", "20"))
 STORM_SECONDS = os.environ.get("CARNOT_BENCH_STORM_SECONDS", "5")
+GPU_SECONDS = os.environ.get("CARNOT_BENCH_GPU_SECONDS", "30")
 ROUNDS = int(os.environ.get("CARNOT_BENCH_ROUNDS", "3"))
 figures = []
 
@@ -203,10 +204,25 @@ def bench_switch_and_sample():
         figure(title, line["value"], unit, goal and f"<= {goal}", goal and line["value"] <= goal, note=line.get("note", ""))
 
 
+def bench_gpu():
+    """56 MIG instances whose library takes 50 to 100 ms a call, asleep in it or spinning (simulated: a stand-in of the library)."""
+    for mode, title in (("at_once", ""), ("each", ", asked one by one"), ("spin", ", library spins")):
+        found = by_name(run_json(BENCH / "bench-gpu", GPU_SECONDS, mode))
+        if f"gpu_{mode}_cpu_percent" not in found:
+            continue
+        value = {name.removeprefix(f"gpu_{mode}_"): line["value"] for name, line in found.items()}
+        cpu = value["cpu_percent"]
+        figure(f"56 MIG instances at 50-100 ms a call{title}: own CPU", round(cpu, 3), "% of a core", "<= 2", cpu <= 2,
+               note=f"simulated; energies {value['energy_age_s']:.1f} s old, at most {value['energy_age_max_s']:.1f}; "
+                    f"processes at most {value['process_age_max_s']:.0f}")
+        wait = value["wait_max_ms"]
+        figure(f"56 MIG instances{title}: longest wait of the loop", round(wait, 3), "ms", "<= 10", wait <= 10)
+
+
 def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     only = os.environ.get("CARNOT_BENCH_ONLY", "").split()
-    for bench in (bench_storm, bench_conservation, bench_switch_and_sample, bench_agent, bench_exposition):
+    for bench in (bench_storm, bench_conservation, bench_switch_and_sample, bench_agent, bench_exposition, bench_gpu):
         if only and bench.__name__ not in only:
             continue
         print(bench.__name__.replace("bench_", "").replace("_", " ") + ":", flush=True)

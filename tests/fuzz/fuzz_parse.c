@@ -130,12 +130,26 @@ static void check_scanners(struct text t)
     CHECK(again.n == piece.n);
 }
 
+/* What is written with more places reads back as more digits of the same number. */
+static void check_fixed(struct text t)
+{
+    uint64_t coarse = 0, fine = 0;
+    double value;
+
+    if (parse_fixed(t, 9, &fine) < 0)
+        return;
+    CHECK(parse_fixed(t, 3, &coarse) == 0 && coarse == fine / 1000000);
+    if (parse_f64(t, &value) == 0)
+        CHECK(fabs(value * 1e9 - (double)fine) <= 1 + value * 1e9 * 1e-15);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct text t = {(const char *)data, size};
 
     check_integers(t);
     check_f64(t);
+    check_fixed(t);
     check_bool(t);
     check_scanners(t);
     return 0;

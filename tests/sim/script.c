@@ -7,28 +7,13 @@
 #define TEXT_ARG(t) (int)(t).n, (t).p
 
 /* "1.25" with 10^decimals to a unit; more digits than that are refused. */
-static int parse_fixed(struct text text, unsigned decimals, uint64_t *ret)
+static int parse_exact(struct text text, unsigned decimals, uint64_t *ret)
 {
-    struct text whole_text, fraction = {"", 0};
-    uint64_t whole, part = 0, scale = 1;
+    const char *point = text.n ? memchr(text.p, '.', text.n) : NULL;
 
-    if (!scan_until(&text, '.', &whole_text))
-        return -EINVAL;
-    fraction = text;
-    if (fraction.n > decimals)
+    if (point && text.n - (size_t)(point + 1 - text.p) > decimals)
         return -ERANGE;
-    for (unsigned i = 0; i < decimals; i++)
-        scale *= 10;
-    int r = parse_u64(whole_text, &whole);
-    if (r == 0 && fraction.n)
-        r = parse_u64(fraction, &part);
-    if (r < 0)
-        return r;
-    for (size_t i = fraction.n; i < decimals; i++)
-        part *= 10;
-    if (__builtin_mul_overflow(whole, scale, &whole) || __builtin_add_overflow(whole, part, ret))
-        return -ERANGE;
-    return 0;
+    return parse_fixed(text, decimals, ret);
 }
 
 int sim_parse_power(struct text text, uint64_t *ret_uw)
@@ -42,7 +27,7 @@ int sim_parse_power(struct text text, uint64_t *ret_uw)
         if (!text_ends(text, units[i].suffix))
             continue;
         text.n -= strlen(units[i].suffix);
-        return parse_fixed(text, units[i].decimals, ret_uw);
+        return parse_exact(text, units[i].decimals, ret_uw);
     }
     return -EINVAL;
 }
@@ -75,7 +60,7 @@ static int script_line(struct sim_machine *machine, struct text line, struct car
 
     if (!scan_word(&line, &word) || text_starts(word, "#"))
         return 0;
-    if (parse_fixed(word, 9, &t_ns) < 0)
+    if (parse_exact(word, 9, &t_ns) < 0)
         return carnot_err_set(err, EINVAL, "%.*s is no time in seconds", TEXT_ARG(word));
     int zone = take_zone(machine, &line, err);
     if (zone < 0)

@@ -180,6 +180,43 @@ static void f64_length_limit(void **state)
     assert_true(value == 1);
 }
 
+static void fixed(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned decimals;
+        int result;
+        uint64_t value;
+    } cases[] = {
+        {"43.60", 6, 0, 43600000},
+        {"43.6049", 2, 0, 4360}, /* cut, not rounded */
+        {"0", 6, 0, 0},
+        {"007.5", 1, 0, 75},
+        {"18446744073709551615", 0, 0, UINT64_MAX},
+        {"18446744073709.551615", 6, 0, UINT64_MAX},
+        {"18446744073709.551616", 6, -ERANGE, 0},
+        {"18446744073709551616", 0, -ERANGE, 0},
+        {"1844674407370956", 6, -ERANGE, 0},
+        {"", 6, -EINVAL, 0},
+        {".5", 6, -EINVAL, 0},
+        {"5.", 6, -EINVAL, 0},
+        {"-5", 6, -EINVAL, 0},
+        {"+5", 6, -EINVAL, 0},
+        {"1e3", 6, -EINVAL, 0},
+        {"1.2.3", 6, -EINVAL, 0},
+        {"1,5", 6, -EINVAL, 0},
+        {" 5", 6, -EINVAL, 0},
+        {"N/A", 6, -EINVAL, 0},
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        uint64_t value = 77;
+
+        assert_int_equal(parse_fixed(text_of(cases[i].text), cases[i].decimals, &value), cases[i].result);
+        assert_int_equal(value, cases[i].result == 0 ? cases[i].value : 77);
+    }
+}
+
 static void bools(void **state)
 {
     static const char *const yes[] = {"true", "yes", "on", "1"};
@@ -399,6 +436,7 @@ int main(void)
         cmocka_unit_test(hex64),
         cmocka_unit_test(f64),
         cmocka_unit_test(f64_length_limit),
+        cmocka_unit_test(fixed),
         cmocka_unit_test(bools),
         cmocka_unit_test(durations),
         cmocka_unit_test(byte_sizes),

@@ -33,6 +33,35 @@ static inline bool recorded_unpack(const struct scratch *s, const char *archive,
     return true;
 }
 
+/* Reads a recorded file, NUL-terminated; the caller frees it. NULL when there is none: the test prints why and skips.
+ */
+static inline char *recorded_read(const char *file)
+{
+    const char *root = getenv("CARNOT_SOURCE_ROOT"), *given = getenv("CARNOT_CEEMS_FIXTURES");
+    char path[PATH_MAX];
+    struct stat st;
+
+    if (!root && !given)
+        return NULL;
+    assert_true(snprintf(path, sizeof(path), "%s%s/%s", given ? given : root, given ? "" : "/../shared/fixtures/ceems",
+                         file) < (int)sizeof(path));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    assert_int_equal(fstat(fd, &st), 0);
+    char *text = calloc(1, (size_t)st.st_size + 1);
+    assert_non_null(text);
+    assert_int_equal(read(fd, text, (size_t)st.st_size), st.st_size);
+    close(fd);
+    return text;
+}
+
+#define RECORDED_SKIP()                                                                                                \
+    do {                                                                                                               \
+        print_message("skipped: no recorded data in ../shared/fixtures/ceems (or $CARNOT_CEEMS_FIXTURES)\n");          \
+        skip();                                                                                                        \
+    } while (0)
+
 #define RECORDED_OR_SKIP(scratch, archive, member)                                                                     \
     do {                                                                                                               \
         if (!recorded_unpack(scratch, archive, member)) {                                                              \
