@@ -10,6 +10,8 @@ extern const struct source_ops source_rapl_powercap;
 extern const struct source_ops source_rapl_msr;
 extern const struct source_ops source_nvml;
 extern const struct source_ops source_nvidia_smi;
+extern const struct source_ops source_amd_smi;
+extern const struct source_ops source_amd_smi_json;
 extern const struct source_ops source_cray_pm;
 extern const struct source_ops source_hwmon;
 extern const struct source_ops source_redfish;
