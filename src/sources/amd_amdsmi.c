@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/dl_api.h"
 #include "sources/amd_library.h"
 #include "sources/amdsmi_abi.h"
-#include "sources/dl_api.h"
 #include "sources/pci_address.h"
 #include "sources/printable.h"
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/dl_api.h"
 #include "sources/amd_library.h"
-#include "sources/dl_api.h"
 #include "sources/pci_address.h"
 #include "sources/printable.h"
 #include "sources/rsmi_abi.h"
