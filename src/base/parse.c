@@ -62,6 +62,16 @@ struct text text_trim(struct text t)
     return t;
 }
 
+size_t text_copy_printing(struct text t, char *out, size_t size)
+{
+    size_t n = min_size(t.n, size - 1);
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = t.p[i] >= ' ' && t.p[i] <= '~' ? t.p[i] : '?';
+    out[n] = '\0';
+    return n;
+}
+
 /* Takes the digits off the front. -EINVAL when there is none (rest untouched), -ERANGE beyond 64 bits (digits taken).
  */
 static int take_u64(struct text *rest, uint64_t *ret)

@@ -22,6 +22,9 @@ bool text_is(struct text t, const char *s);
 bool text_starts(struct text t, const char *prefix);
 bool text_ends(struct text t, const char *suffix);
 struct text text_trim(struct text t); /* blanks, tabs, CR, LF at both ends */
+/* Text from outside for a message or a name: printing ASCII as it is, '?' for everything else, cut to what `size` (> 0)
+ * has room for, NUL-terminated. Returns the length. */
+size_t text_copy_printing(struct text t, char *out, size_t size);
 
 int parse_u64(struct text t, uint64_t *ret);   /* decimal digits only */
 int parse_i64(struct text t, int64_t *ret);    /* optional '-' */

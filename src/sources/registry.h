@@ -15,6 +15,7 @@ extern const struct source_ops source_amd_smi_json;
 extern const struct source_ops source_cray_pm;
 extern const struct source_ops source_hwmon;
 extern const struct source_ops source_redfish;
+extern const struct source_ops source_ipmi;
 extern const struct source_ops source_model_tdp;
 
 #endif

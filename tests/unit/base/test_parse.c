@@ -427,9 +427,25 @@ static void cpulists(void **state)
     assert_int_equal(parse_cpulist(text_of("0"), NULL, 0), -ERANGE);
 }
 
+static void copies_printing_text(void **state)
+{
+    char out[8];
+
+    assert_int_equal(text_copy_printing(text_of("a~ \033[m\x80"), out, sizeof(out)), 7);
+    assert_string_equal(out, "a~ ?[m?");
+    assert_int_equal(text_copy_printing(text_of("0123456789"), out, sizeof(out)), 7);
+    assert_string_equal(out, "0123456");
+    assert_int_equal(text_copy_printing((struct text){"ab\0c", 4}, out, sizeof(out)), 4);
+    assert_string_equal(out, "ab?c");
+    assert_int_equal(text_copy_printing(text_of("x"), out, 1), 0);
+    assert_string_equal(out, "");
+    assert_int_equal(text_copy_printing((struct text){NULL, 0}, out, sizeof(out)), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(copies_printing_text),
         cmocka_unit_test(texts_compare_and_trim),
         cmocka_unit_test(u64),
         cmocka_unit_test(i64),
