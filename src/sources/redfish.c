@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sources/ipmi_dev.h"
 #include "sources/redfish_inventory.h"
 #include "sources/registry.h"
 
@@ -238,7 +239,7 @@ static int redfish_open(const struct source_args *args, void **ret_self, struct 
         return carnot_err_set(err, ENOMEM, "out of memory for the BMC");
     buf_init(&redfish->description, DESCRIPTION_MAX);
     redfish->clock = args->env->clock;
-    int r = redfish_config_load(settings_of(args), args->env, redfish_bmc_address, &redfish->config, err);
+    int r = redfish_config_load(settings_of(args), args->env, ipmi_bmc_address, &redfish->config, err);
     if (r >= 0)
         r = start(redfish, err);
     if (r < 0) {

@@ -227,13 +227,6 @@ int redfish_find_base(struct redfish_config *config, const char *protocol, const
     return *ret_url ? 0 : carnot_err_set(err, ENOMEM, "out of memory for a URL");
 }
 
-int redfish_bmc_address(const struct carnot_env *env, unsigned device, char *ret, size_t size, struct carnot_err *err)
-{
-    return carnot_err_set(err, ENODEV,
-                          "the BMC's address is not asked for by IPMI yet; name the BMC with --redfish.url "
-                          "https://ADDRESS (`ipmitool lan print` tells it), or as hostname in the configuration file");
-}
-
 /* --- options ---------------------------------------------------------------------------------------------------- */
 
 /* Whatever says where the BMC is and who we are comes from one place. */

@@ -44,9 +44,6 @@ struct redfish_config {
 typedef int (*redfish_address_fn)(const struct carnot_env *env, unsigned device, char *ret, size_t size,
                                   struct carnot_err *err);
 
-/* From the machine's own IPMI interface. */
-int redfish_bmc_address(const struct carnot_env *env, unsigned device, char *ret, size_t size, struct carnot_err *err);
-
 /* -ENODEV with the way to configure it when nothing is set; -EINVAL, -ENOENT, ... with the option, or FILE:LINE. With
  * find_address NULL a BMC without a name is let pass, with an empty base. */
 int redfish_config_load(const struct redfish_settings *settings, const struct carnot_env *env,
