@@ -39,9 +39,14 @@ static void system_read(struct carnot_clock *self, struct carnot_now *ret_now)
     }
 }
 
+static uint64_t system_mono(struct carnot_clock *self)
+{
+    return read_ns(CLOCK_MONOTONIC);
+}
+
 struct carnot_clock *carnot_clock_system(void)
 {
-    static struct carnot_clock clock = {.read = system_read};
+    static struct carnot_clock clock = {.read = system_read, .mono = system_mono};
 
     return &clock;
 }

@@ -21,6 +21,7 @@ struct carnot_now {
 /* A clock is a function and its state; tests put their own. */
 struct carnot_clock {
     void (*read)(struct carnot_clock *self, struct carnot_now *ret_now);
+    uint64_t (*mono)(struct carnot_clock *self); /* MONOTONIC alone; NULL: of read() */
 };
 
 struct carnot_clock *carnot_clock_system(void); /* static, never NULL */
@@ -42,6 +43,12 @@ static inline struct carnot_now clock_now(struct carnot_clock *clock)
     struct carnot_now now = {0};
     clock->read(clock, &now);
     return now;
+}
+
+/* The same for who reads the clock a thousand times a second and wants one of them: a quarter of the cost. */
+static inline uint64_t clock_mono_ns(struct carnot_clock *clock)
+{
+    return clock->mono ? clock->mono(clock) : clock_now(clock).mono_ns;
 }
 
 /* Sees suspends and steps between two readings. */

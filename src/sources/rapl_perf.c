@@ -4,8 +4,9 @@
  * for half of one, so reading must not pause (rapl_perf_event.c). An event that has to be opened again (its CPU went
  * away) goes on where the old one ended.
  *
- * A read of an event on another CPU interrupts that one (some 17 us). Readers pinned to each package would save that on
- * machines with several; at ten reads a second it is below 0.1 % of one CPU for two packages, so reads are simple. */
+ * A read of an event on another CPU interrupts that one (some 17 us). At ten reads a second that is below 0.1 % of one
+ * CPU for two packages, so reads are simple; meter/burst opens this source once per package, with a topology of that
+ * package alone, and reads it there. */
 #include "sources/rapl_perf_event.h"
 
 #include <errno.h>
