@@ -7,14 +7,14 @@ _carnot()
 
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "run top doctor calibrate help version --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "run top trace aliasing-demo doctor calibrate help version --help --version" -- "$current")
         return
     fi
     if [[ $verb == help ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "run top doctor calibrate version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "run top trace aliasing-demo doctor calibrate version" -- "$current")
         return
     fi
-    if [[ $verb == run ]]; then
+    if [[ $verb == run || $verb == trace ]]; then
         # Behind "--", or behind the first word that is no option, the command has its own completion.
         for ((i = 2; i < COMP_CWORD; i++)); do
             if [[ ${COMP_WORDS[i]} == -- ]]; then
@@ -28,7 +28,7 @@ _carnot()
         done
     fi
     case ${COMP_WORDS[COMP_CWORD - 1]} in
-        --output | -o | --socket | --calibration.file | --path.*)
+        --output | -o | --svg | --socket | --calibration.file | --path.*)
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
             ;;
@@ -36,8 +36,8 @@ _carnot()
             mapfile -t COMPREPLY < <(compgen -W "auto required never" -- "$current")
             return
             ;;
-        --format)
-            mapfile -t COMPREPLY < <(compgen -W "carnot energat bio_pype" -- "$current")
+        --format | -f)
+            mapfile -t COMPREPLY < <(compgen -W "$([[ $verb == calibrate ]] && echo carnot energat bio_pype || echo auto csv json svg)" -- "$current")
             return
             ;;
         --by)

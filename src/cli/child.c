@@ -12,6 +12,9 @@
 
 #include "base/parse.h"
 
+#define EXIT_NOT_FOUND      127 /* as shells say it */
+#define EXIT_NOT_EXECUTABLE 126
+
 static const int taken_signals[] = {SIGINT,  SIGQUIT,  SIGTERM, SIGHUP,  SIGUSR1,
                                     SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT, SIGCHLD};
 
@@ -45,7 +48,7 @@ static void exec_or_tell(char *const *argv, const struct child_signals *signals,
     int code = errno;
     while (write(tell_fd, &code, sizeof(code)) < 0 && errno == EINTR)
         ;
-    _exit(127);
+    _exit(EXIT_NOT_FOUND);
 }
 
 int child_start(char *const *argv, const struct child_signals *signals, struct child *ret_child, struct carnot_err *err)
@@ -80,6 +83,11 @@ int child_start(char *const *argv, const struct child_signals *signals, struct c
     }
     *ret_child = (struct child){.pid = pid};
     return 0;
+}
+
+int child_start_status(int r)
+{
+    return r == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
 static void reap(struct child *child, struct carnot_clock *clock)

@@ -33,6 +33,9 @@ void child_signals_close(struct child_signals *signals);
 int child_start(char *const *argv, const struct child_signals *signals, struct child *ret_child,
                 struct carnot_err *err);
 
+/* The status that a shell gives for such a failure. */
+int child_start_status(int r);
+
 /* Takes everything that the descriptor has: hands signals on, reaps. Sees the end of the command in child->ended. */
 void child_on_signal(struct child *child, const struct child_signals *signals, struct carnot_clock *clock);
 

@@ -39,6 +39,8 @@ int cmd_run(const struct cli_verb *verb, int argc, char **argv);
 int cmd_top(const struct cli_verb *verb, int argc, char **argv);
 int cmd_doctor(const struct cli_verb *verb, int argc, char **argv);
 int cmd_calibrate(const struct cli_verb *verb, int argc, char **argv);
+int cmd_trace(const struct cli_verb *verb, int argc, char **argv);
+int cmd_aliasing_demo(const struct cli_verb *verb, int argc, char **argv);
 int cmd_version(const struct cli_verb *verb, int argc, char **argv);
 int cmd_help(const struct cli_verb *verb, int argc, char **argv);
 
@@ -67,6 +69,8 @@ int cli_print_help(const struct cli_verb *verb, const struct cli_options *option
 /* Prints "carnot VERB: SENTENCE" on stderr; returns the exit status of the error's code. */
 int cli_fail(const struct cli_verb *verb, int code, const struct carnot_err *err);
 
+/* Opens the file that an option names for writing, emptied; the sentence begins with the option. */
+int cli_open_output(const char *option, const char *path, mode_t mode, int *ret_fd, struct carnot_err *err);
 /* Writes everything to a descriptor; -EPIPE and others as errno. */
 int cli_write(int fd, const void *data, size_t len);
 /* Writes a buffer to stdout; returns 0, or an exit status with a sentence printed. A closed pipe is no error. */

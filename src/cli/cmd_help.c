@@ -28,10 +28,10 @@ int cmd_help(const struct cli_verb *verb, int argc, char **argv)
     buf_puts(&text, "usage: carnot VERB [OPTIONS]\n\n"
                     "Energy and carbon per command, process, control group and user.\n\n");
     for (size_t i = 0; i < cli_verbs_count; i++)
-        buf_printf(&text, "  %-10s %s\n", cli_verbs[i].name, cli_verbs[i].summary);
+        buf_printf(&text, "  %-14s %s\n", cli_verbs[i].name, cli_verbs[i].summary);
     buf_puts(&text, "\ncarnot help VERB tells the options of a verb. carnot --version tells version and features.\n"
                     "Exit status: 0 done, 1 a finding (doctor), 64 usage, 66 no such file, 69 not available, 77 no "
-                    "permission;\ncarnot run gives the command's own.\n");
+                    "permission;\ncarnot run and carnot trace give the command's own.\n");
     status = cli_put_stdout(verb, &text);
     buf_done(&text);
     return status;

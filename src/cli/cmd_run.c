@@ -2,7 +2,6 @@
 /* `carnot run`: one command, its time and its energy. The command's stdin, stdout and exit status are its own; what is
  * told goes to stderr or a file, after it. Nothing that fails here keeps the command from running. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -14,9 +13,6 @@
 #include "model/quantity.h"
 
 #define REPEATS_MAX 10000 /* a day of commands of ten seconds */
-
-#define EXIT_NOT_FOUND      127 /* as shells say it */
-#define EXIT_NOT_EXECUTABLE 126
 
 struct run_settings {
     uint64_t repeats;
@@ -247,16 +243,9 @@ static int write_report(struct run *run, int fd)
 /* Where the report goes: -1 nowhere. */
 static int open_output(const struct run_settings *settings, int *ret_fd, struct carnot_err *err)
 {
-    int fd;
-
-    if (!settings->output[0]) {
-        *ret_fd = settings->quiet ? -1 : STDERR_FILENO;
-        return 0;
-    }
-    fd = open(settings->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return carnot_err_errno(err, errno, "--output: cannot write %s", settings->output);
-    *ret_fd = fd;
+    if (settings->output[0])
+        return cli_open_output("--output", settings->output, 0666, ret_fd, err);
+    *ret_fd = settings->quiet ? -1 : STDERR_FILENO;
     return 0;
 }
 
@@ -279,7 +268,7 @@ static int run_all(struct run *run, struct carnot_err *err)
         r = run_once(run, err);
     child_signals_close(&run->signals);
     if (r < 0)
-        return r == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+        return child_start_status(r);
     return overall_status(run);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Common options, help and failure of the verbs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "base/commands.h"
@@ -138,6 +139,16 @@ int cli_fail(const struct cli_verb *verb, int code, const struct carnot_err *err
     fprintf(stderr, "carnot %s: %s\n", verb->name,
             err && err->msg[0] ? err->msg : "failed without a reason; please report this");
     return carnot_err_exit_status(code);
+}
+
+int cli_open_output(const char *option, const char *path, mode_t mode, int *ret_fd, struct carnot_err *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+
+    if (fd < 0)
+        return carnot_err_errno(err, errno, "%s: cannot write %s", option, path);
+    *ret_fd = fd;
+    return 0;
 }
 
 int cli_write(int fd, const void *data, size_t len)

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "base/u64map.h"
+#include "cli/text.h"
 
 struct ring {
     uint64_t values[HISTORY_LENGTH]; /* oldest first */
@@ -97,8 +98,6 @@ int history_update(struct history *history, const struct view *view)
 
 void history_put(const struct history *history, const struct view_unit *unit, struct buf *out)
 {
-    static const char *const blocks[] = {"\u2581", "\u2582", "\u2583", "\u2584",
-                                         "\u2585", "\u2586", "\u2587", "\u2588"};
     const struct ring *ring = unit ? find(history, unit) : NULL;
     uint64_t most = 1;
 
@@ -108,6 +107,6 @@ void history_put(const struct history *history, const struct view_unit *unit, st
         if (!ring || i < HISTORY_LENGTH - ring->filled)
             buf_putc(out, ' ');
         else
-            buf_puts(out, blocks[(unsigned __int128)ring->values[i] * (ELEMENTSOF(blocks) - 1) / most]);
+            buf_puts(out, text_blocks[1 + (unsigned __int128)ring->values[i] * (TEXT_BLOCKS - 2) / most]);
     }
 }

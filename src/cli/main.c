@@ -22,6 +22,20 @@ const struct cli_verb cli_verbs[] = {
          "Shows power by process, control group or user, and what of the node belongs to none of them, so that the\n"
          "table adds up. A full screen on a terminal (h there tells the keys), a plain table elsewhere.",
      .run = cmd_top},
+    {.name = "trace",
+     .usage = "carnot trace [OPTIONS] [[--] COMMAND [ARGUMENT ...]]",
+     .summary = "power over time, up to a thousand readings a second; with a command while it runs",
+     .text = "Reads the machine's energy counters on a grid of deadlines and writes them down as CSV, JSON or a plot "
+             "(SVG).\nWith COMMAND from its start to its end, else until interrupted or for --duration. Says on stderr "
+             "how well\nthe deadlines were met. In this process always: an agent does not read so fast.",
+     .run = cmd_trace},
+    {.name = "aliasing-demo",
+     .usage = "carnot aliasing-demo [OPTIONS]",
+     .summary = "what a reader that polls a raw counter every 15 s misses, measured or simulated",
+     .text = "Compares the energy that Carnot counts with what a poller makes of the same counter: dropping negative\n"
+             "differences, or adding one wrap. On this machine's counters under a load that comes in bursts, or on\n"
+             "simulated counters (--simulate, or where there are none). Every figure is computed from the readings.",
+     .run = cmd_aliasing_demo},
     {.name = "doctor",
      .usage = "carnot doctor [OPTIONS]",
      .summary = "what can be measured here, what is missing, and the command that mends it",

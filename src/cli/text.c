@@ -8,6 +8,9 @@
 
 #include "base/clock.h"
 
+const char *const text_blocks[TEXT_BLOCKS] = {" ",      "\u2581", "\u2582", "\u2583", "\u2584",
+                                              "\u2585", "\u2586", "\u2587", "\u2588"};
+
 /* One character off the front of s (n bytes left). Returns its length and value, or 1 and UINT32_MAX when the byte is
  * not the beginning of valid UTF-8. */
 static size_t decode(const char *s, size_t n, uint32_t *ret)

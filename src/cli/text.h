@@ -12,6 +12,10 @@ struct text_style {
     bool bold; /* a terminal that knows how */
 };
 
+/* Nothing, then one to eight eighths of a character's height. */
+#define TEXT_BLOCKS 9
+extern const char *const text_blocks[TEXT_BLOCKS];
+
 /* Replaces in place: control characters (escape sequences of a hostile process name) and bytes that are not UTF-8, by
  * '?'. The length stays. */
 void text_clean(char *s);
