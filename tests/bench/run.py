@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -20,12 +21,19 @@ BUILD = pathlib.Path(sys.argv[1]).resolve()
 os.environ["CARNOT_BUILD"] = str(BUILD)
 sys.path.insert(0, str(TOP / "tests" / "system"))
 from agent import Agent, Cgroup, cgroup_mounts, wait_for  # noqa: E402
+from sim import Sim  # noqa: E402
 
 BENCH = BUILD / "tests" / "bench"
 AGENT_SECONDS = float(os.environ.get("CARNOT_BENCH_AGENT_SECONDS", "20"))
 STORM_SECONDS = os.environ.get("CARNOT_BENCH_STORM_SECONDS", "5")
 GPU_SECONDS = os.environ.get("CARNOT_BENCH_GPU_SECONDS", "30")
 ROUNDS = int(os.environ.get("CARNOT_BENCH_ROUNDS", "3"))
+CARNOT = BUILD / "src" / "cli" / "carnot"
+BURST_SECONDS = int(os.environ.get("CARNOT_BENCH_BURST_SECONDS", "20"))
+BURST_PAIRS = 20
+BURST_ROUND_MS = 60
+TWO_PACKAGES = ("--packages", "2", "--core", "--dram")  # 2 x 3 domains
+TWIN_POWERS = ("--power", "package-0=50W", "--power", "core-0=30W", "--power", "dram-0=5W")
 figures = []
 
 
@@ -219,10 +227,116 @@ def bench_gpu():
         figure(f"56 MIG instances{title}: longest wait of the loop", round(wait, 3), "ms", "<= 10", wait <= 10)
 
 
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n")
+
+
+def stand_in_pmu(directory):
+    """A /sys whose PMU "power" is a real one of this kernel (time stamp counter, else the CPU clock) on CPU 0; which one it is."""
+    devices = pathlib.Path("/sys/bus/event_source/devices")
+    type_, name = ((devices / "msr" / "type").read_text().strip(), "msr/tsc") if (devices / "msr" / "events" / "tsc").exists() else ("1", "cpu-clock")
+    power, cpu = directory / "bus" / "event_source" / "devices" / "power", directory / "devices" / "system" / "cpu"
+    write(power / "type", type_)
+    write(power / "cpumask", "0")
+    for suffix, text in (("", "event=0x00"), (".scale", "2.3283064365386962890625e-10"), (".unit", "Joules")):
+        write(power / "events" / f"energy-pkg{suffix}", text)
+    for file in ("possible", "online"):
+        write(cpu / file, f"0-{os.cpu_count() - 1}")
+    return name
+
+
+def burst_jitter(sysfs, title, cpu):
+    out = subprocess.run(["taskset", "-c", cpu, CARNOT, "trace", "--path.sysfs", sysfs, "--duration", f"{BURST_SECONDS}s", "--quiet", "--format", "json"],
+                         stdout=subprocess.PIPE, check=False)
+    if out.returncode:
+        print(f"  skipped: carnot trace ended with {out.returncode}")
+        return
+    summary = json.loads(out.stdout)["summary"]
+    late, read = summary["late_ns"], summary["read_ns"]
+    figure(f"burst at 1 kHz, {title}: jitter p99", late["p99"] / 1e3, "us", "<= 200", late["p99"] <= 200000,
+           note=f"p50 {late['p50'] / 1e3:.0f}, max {late['max'] / 1e3:.0f} us; {summary['missed']} of {summary['rows']} deadlines missed; "
+                f"a reading takes p50 {read['p50'] / 1e3:.1f} us; {summary['scheduling']}")
+
+
+def slowdown(program, other):
+    """100 * (ratio - 1) of 20 pairs: a round alone, a round beside `other`, in alternation; each of a pair is the sum of five, so that
+    what else the machine does meets both alike. `other` is stopped by a signal while the program is alone."""
+    def one_round():
+        program.stdin.write("go\n")
+        program.stdin.flush()
+        return int(program.stdout.readline())
+    percents = []
+    for pair in range(BURST_PAIRS):
+        alone = beside = 0
+        for i in range(10):
+            if (pair + i) % 2:
+                other.send_signal(signal.SIGSTOP)
+                alone += one_round()
+            else:
+                other.send_signal(signal.SIGCONT)
+                beside += one_round()
+        percents.append(100 * (beside / alone - 1))
+    other.send_signal(signal.SIGCONT)
+    return statistics.quantiles(percents, n=4)
+
+
+def burst_slowdown(sysfs, title, program_cpu, carnot_cpu):
+    program = subprocess.Popen([BENCH / "bench-burst", str(program_cpu), str(BURST_ROUND_MS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert program.stdout.readline() == "ready\n"
+    timer = subprocess.Popen([BENCH / "bench-burst", str(carnot_cpu), "0"])
+    floor = slowdown(program, timer)
+    timer.kill()
+    timer.wait()
+    with tempfile.TemporaryDirectory() as directory:
+        out = pathlib.Path(directory) / "trace.csv"
+        trace = subprocess.Popen(["taskset", "-c", str(carnot_cpu), CARNOT, "trace", "--path.sysfs", sysfs, "--quiet", "-o", out])
+        wait_for(lambda: out.exists() and out.stat().st_size > 8192, what="rows")
+        low, middle, high = slowdown(program, trace)
+        trace.send_signal(signal.SIGINT)
+        trace.wait()
+    program.stdin.close()
+    program.wait()
+    figure(f"burst at 1 kHz: slowdown of a CPU-bound program, {title}", round(middle, 3), "%", "<= 0.25", middle <= 0.25,
+           note=f"median of {BURST_PAIRS} pairs of 5 x {BURST_ROUND_MS} ms, quartiles {low:.3f} to {high:.3f}; "
+                f"an empty timer of 1 kHz in its place: {floor[1]:.3f}, {floor[0]:.3f} to {floor[2]:.3f}")
+
+
+def bench_burst():
+    with tempfile.TemporaryDirectory() as directory:
+        name = stand_in_pmu(pathlib.Path(directory))
+        cpus = sorted(os.sched_getaffinity(0))
+        burst_jitter(directory, f"one perf event ({name} stands in for RAPL) of its own CPU", "0")
+        burst_slowdown(directory, f"reader on the same CPU, one perf event ({name})", cpus[0], cpus[0])
+        if len(cpus) > 1:
+            burst_slowdown(directory, f"reader on another CPU, one perf event ({name})", cpus[1], cpus[0])
+    with Sim("--core", "--dram", *TWIN_POWERS) as sim:
+        burst_jitter(sim.sys, "three zones of the simulated powercap (FUSE)", ",".join(map(str, cpus)))
+
+
+def bench_sampling():
+    def measure(sysfs, title):
+        found = by_name(run_json(BENCH / "bench-sampling", sysfs, BURST_SECONDS))
+        if "sampling_percent" in found:
+            percent = found["sampling_percent"]["value"]
+            figure(f"2 packages x 3 domains ten times a second, {title}", round(percent, 4), "% of a core", "<= 0.1", percent <= 0.1,
+                   note=f"{found['sampling_domains']['value']:g} domains, {found['sampling_us']['value']:.1f} us CPU each time")
+    with tempfile.TemporaryDirectory() as directory:
+        zones = pathlib.Path(directory) / "class" / "powercap"
+        for package in range(2):
+            for zone, name in ((f"intel-rapl:{package}", f"package-{package}"), (f"intel-rapl:{package}/intel-rapl:{package}:0", "core"),
+                               (f"intel-rapl:{package}/intel-rapl:{package}:1", "dram")):
+                for file, text in (("name", name), ("energy_uj", "123456789"), ("max_energy_range_uj", "262143328850")):
+                    write(zones / zone / file, text)
+        measure(directory, "plain files")
+    with Sim(*TWO_PACKAGES, *TWIN_POWERS) as sim:
+        measure(sim.sys, "simulated powercap (FUSE; the reader's CPU alone)")
+
+
 def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     only = os.environ.get("CARNOT_BENCH_ONLY", "").split()
-    for bench in (bench_storm, bench_conservation, bench_switch_and_sample, bench_agent, bench_exposition, bench_gpu):
+    for bench in (bench_storm, bench_conservation, bench_switch_and_sample, bench_agent, bench_exposition, bench_gpu, bench_burst, bench_sampling):
         if only and bench.__name__ not in only:
             continue
         print(bench.__name__.replace("bench_", "").replace("_", " ") + ":", flush=True)
