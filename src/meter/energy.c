@@ -263,6 +263,15 @@ static bool is_due(const struct energy_source *source, uint64_t now_ns, bool at_
     return now_ns - source->last_read_ns >= (at_tick ? interval / 2 : interval + interval / 2);
 }
 
+/* From here on the domain is counted (again): the time since its last reading is no part of the window's span. */
+static void skip_to(struct energy_domain *d, uint64_t from_ns)
+{
+    if (d->last_reading_ns == 0)
+        d->window_begin_ns = from_ns;
+    else if (from_ns > d->last_reading_ns)
+        d->window_begin_ns += from_ns - d->last_reading_ns;
+}
+
 /* Counts the power that is held up to now. What became too old is counted no longer: what was drawn since is a gap. */
 static void count_held(struct energy_domain *d, uint64_t now_ns)
 {
@@ -291,7 +300,7 @@ static void take_power(struct energy_domain *d, const struct reading *reading, u
     power_integral_add(&d->held, reading->power_uw, from_ns);
     d->held_until_ns = from_ns + max_u64(ENERGY_STALE_NS, ENERGY_HOLD_INTERVALS * interval_ns);
     if (d->last_reading_ns == 0 || d->delta.gaps != d->gaps_seen)
-        d->window_begin_ns = from_ns;
+        skip_to(d, from_ns);
     d->gaps_seen = d->delta.gaps;
     d->last_reading_ns = from_ns;
     d->status = 0;
@@ -326,8 +335,8 @@ static void take_reading(struct energy *energy, const struct energy_source *sour
     }
     if ((kind == DELTA_FORWARD || kind == DELTA_WRAPPED) && d->last_reading_ns && reading->mono_ns > d->last_reading_ns)
         d->peak_uw = max_u64(d->peak_uw, muldiv_u64(delta_uj, NS_PER_SEC, reading->mono_ns - d->last_reading_ns));
-    if (d->last_reading_ns == 0)
-        d->window_begin_ns = reading->mono_ns;
+    if (kind == DELTA_FIRST)
+        skip_to(d, reading->mono_ns);
     d->window_uj += delta_uj;
     d->step_uj += delta_uj;
     d->last_reading_ns = reading->mono_ns;

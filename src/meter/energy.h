@@ -61,7 +61,7 @@ struct energy_domain {
     uint64_t idle_uw;
     bool idle_calibrated;     /* idle_uw is the calibration's */
     uint64_t last_reading_ns; /* monotonic time of the last good reading; of a held power, until when it was counted */
-    uint64_t window_begin_ns; /* of the last good reading in an earlier window */
+    uint64_t window_begin_ns; /* of the last good reading in an earlier window; later by what is not known in between */
     struct power_integral held; /* of a source that tells a power (reading.is_power) */
     uint64_t held_until_ns;     /* monotonic: when the last power told is too old */
     uint64_t gaps_seen;         /* delta.gaps when it was told */
@@ -76,6 +76,8 @@ struct energy_rest {
     uint64_t owed_uj;      /* by which the parts exceeded the host so far */
     uint64_t excess_uj;    /* given up */
     uint64_t irregular;    /* gaps and resets of the host seen */
+    bool counted;          /* the host's meter was counted when the last window ended */
+    uint64_t window_ns;    /* monotonic: when that was; 0: there was none */
 };
 
 struct energy {
@@ -115,8 +117,8 @@ void energy_close(struct energy *energy);
  * without an answer for ENERGY_STALE_NS has the status -ESTALE until the next one. */
 void energy_sample(struct energy *energy, bool at_tick);
 
-/* Time covered by the window's energy of a domain: from the last reading of the window before to the last one of this.
- * 0: no reading. */
+/* Time covered by the window's energy of a domain: from the last reading of the window before to the last one of this,
+ * less the time before a first reading or one after a gap. 0: no reading. */
 uint64_t energy_window_span_ns(const struct energy_domain *domain);
 void energy_window_reset(struct energy *energy);
 

@@ -55,6 +55,47 @@ static uint64_t parts_uj(const struct energy *energy)
     return sum;
 }
 
+static uint64_t irregularities(const struct energy_domain *outer)
+{
+    return outer->delta.gaps + outer->delta.resets + outer->delta.absurd;
+}
+
+/* What the parts used in this window while the host's meter was counted: after a first reading or one after a gap, and
+ * before a power that became too old. Taken to be even over the window. */
+static uint64_t covered_uj(const struct energy *energy, const struct energy_domain *outer, bool counted,
+                           uint64_t now_ns)
+{
+    uint64_t window_ns = energy->rest.window_ns ? now_ns - energy->rest.window_ns : 0;
+    uint64_t begin_ns = max_u64(outer->window_begin_ns, energy->rest.window_ns);
+    uint64_t end_ns = counted ? now_ns : outer->last_reading_ns;
+
+    if (window_ns == 0 || outer->last_reading_ns == 0 || end_ns <= begin_ns)
+        return 0;
+    return muldiv_u64(parts_uj(energy), min_u64(end_ns - begin_ns, window_ns), window_ns);
+}
+
+/* Adds what the parts used in this window to what the host's meter has told or will tell. True when of some time before
+ * it never will: the parts' energy of that time must not be taken off what it tells of another time. */
+static bool match_parts(struct energy *energy, const struct energy_domain *outer)
+{
+    struct energy_rest *rest = &energy->rest;
+    uint64_t now_ns = clock_now(energy->env->clock).mono_ns;
+    bool counted = outer->held.primed || outer->delta.primed;
+    bool irregular = irregularities(outer) != rest->irregular;
+    bool resumed = !rest->counted;
+
+    if (irregular)
+        rest->owed_uj = 0;
+    if (irregular || resumed || !counted)
+        rest->unmatched_uj = covered_uj(energy, outer, counted, now_ns);
+    else
+        rest->unmatched_uj += parts_uj(energy);
+    rest->irregular = irregularities(outer);
+    rest->counted = counted;
+    rest->window_ns = now_ns;
+    return irregular;
+}
+
 void energy_rest_window(struct energy *energy)
 {
     struct energy_rest *rest = &energy->rest;
@@ -63,26 +104,20 @@ void energy_rest_window(struct energy *energy)
         return;
     const struct energy_domain *outer = &energy->domains[rest->outer];
     struct energy_domain *d = &energy->domains[rest->index];
-    uint64_t window_uj = parts_uj(energy), span_ns = energy_window_span_ns(outer);
+    uint64_t span_ns = energy_window_span_ns(outer);
+    bool irregular = match_parts(energy, outer);
 
     d->status = outer->status;
-    rest->unmatched_uj += window_uj;
-    if (outer->delta.gaps + outer->delta.resets + outer->delta.absurd != rest->irregular) {
-        /* The host's energy of some time is missing; the parts' of that time would be taken off what follows. */
-        rest->irregular = outer->delta.gaps + outer->delta.resets + outer->delta.absurd;
-        rest->unmatched_uj = window_uj;
-        rest->owed_uj = 0;
-    }
     if (span_ns == 0)
         return; /* the host's meter said nothing: it will have the energy of this window too when it does */
 
     uint64_t inside_uj = rest->unmatched_uj + rest->owed_uj;
-    uint64_t limit_uj = muldiv_u64(rest->unmatched_uj, OWED_MAX_S * NS_PER_SEC, span_ns);
+    uint64_t limit_uj = irregular ? 0 : muldiv_u64(rest->unmatched_uj, OWED_MAX_S * NS_PER_SEC, span_ns);
     uint64_t rest_uj = outer->window_uj > inside_uj ? outer->window_uj - inside_uj : 0;
 
     rest->owed_uj = inside_uj > outer->window_uj ? inside_uj - outer->window_uj : 0;
     if (rest->owed_uj > limit_uj) {
-        rest->excess_uj += rest->owed_uj - limit_uj;
+        rest->excess_uj += irregular ? 0 : rest->owed_uj - limit_uj;
         rest->owed_uj = limit_uj;
     }
     rest->unmatched_uj = 0;

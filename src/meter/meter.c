@@ -519,7 +519,7 @@ int meter_counters(const struct meter *meter, struct meter_counters *out)
         out->items[i] = (struct meter_counter){
             .domain = &from->domain,
             .status = from->status,
-            .known = from->first.known || life->base_uj,
+            .known = from->last_reading_ns || life->base_uj,
             .step_uj = from->step_uj,
             .run_uj = from->delta.total_uj,
             .total_uj = lifetime_total_uj(&meter->lifetime, &meter->energy, i),

@@ -3,7 +3,7 @@
  * never twice, never below 0. Sources and clock are the test's own. */
 #include "../sources/scratch.h"
 
-#include "meter/energy.h"
+#include "meter/internal.h"
 
 #define HOST_INTERVAL_NS (5 * NS_PER_SEC)
 #define WATT             1000000ULL
@@ -52,7 +52,7 @@ static void add(struct energy *energy, const struct source_ops *ops, struct doma
     energy->n_domains++;
 }
 
-static void begin(struct energy *energy)
+static void begin_with(struct energy *energy, struct reading host)
 {
     test_clock = (struct fake_clock){0};
     fake_clock_init(&test_clock, 1700000000ULL * NS_PER_SEC);
@@ -64,11 +64,16 @@ static void begin(struct energy *energy)
     add(energy, &host_ops, domain_of("host", DOMAIN_HOST, -1));
     add(energy, &package_ops, domain_of("package-0", DOMAIN_PACKAGE, 0));
     energy_rest_add(energy);
-    host_next = (struct reading){.is_power = true, .power_uw = 100 * WATT};
+    host_next = host;
     package_next = (struct reading){0};
     host_reads = 0;
     energy_sample(energy, true);
     energy_window_reset(energy);
+}
+
+static void begin(struct energy *energy)
+{
+    begin_with(energy, (struct reading){.is_power = true, .power_uw = 100 * WATT});
 }
 
 static void end(struct energy *energy)
@@ -148,12 +153,110 @@ static void an_old_power_is_dropped(void **state)
 
     /* What the package took meanwhile is not taken off what the host tells when it is back. */
     host_next = (struct reading){.is_power = true, .power_uw = 100 * WATT};
-    for (int i = 0; i < 200; i++)
+    energy.sources[0].not_before_ns = 0; /* the back-off is over */
+    while (window(&energy, 0) == 0) {
         second(&energy, 30 * WATT);
+        assert_true(++seconds < 120);
+    }
+    assert_int_equal(window(&energy, 2), 70 * WATT);
+    second(&energy, 30 * WATT);
     assert_int_equal(energy.domains[0].status, 0);
     assert_int_equal(window(&energy, 2), 70 * WATT);
     assert_int_equal(energy.domains[0].delta.gaps, 1);
     end(&energy);
+}
+
+/* A host whose first answer comes late: what the package took before is not taken off it. */
+static void a_host_that_comes_late(void **state)
+{
+    struct energy energy;
+
+    begin_with(&energy, (struct reading){.status = -ENODATA});
+    for (int i = 0; i < 9; i++) {
+        second(&energy, 30 * WATT);
+        assert_int_equal(window(&energy, 2), 0);
+    }
+    host_next = (struct reading){.is_power = true, .power_uw = 100 * WATT};
+    for (int i = 0; i < 10 && energy.domains[0].last_reading_ns == 0; i++)
+        second(&energy, 30 * WATT);
+    for (int i = 0; i < 5; i++) {
+        second(&energy, 30 * WATT);
+        assert_int_equal(window(&energy, 0), 100 * WATT);
+        assert_int_equal(window(&energy, 2), 70 * WATT);
+    }
+    end(&energy);
+}
+
+/* Of a window in which the host was known for a part only, that part of the package's energy is taken off. */
+static void a_window_half_known(void **state)
+{
+    struct energy energy;
+
+    begin(&energy);
+    second(&energy, 30 * WATT);
+    energy.domains[0].held_until_ns = test_clock.now.mono_ns + NS_PER_SEC / 2;
+    host_next = (struct reading){.status = -EIO};
+    second(&energy, 30 * WATT);
+    assert_int_equal(window(&energy, 0), 50 * WATT);
+    assert_int_equal(window(&energy, 2), 35 * WATT);
+    assert_int_equal(energy_window_span_ns(&energy.domains[2]), NS_PER_SEC / 2);
+    end(&energy);
+}
+
+/* Dropped and told again within one window: its span is the time that was counted, so that the power is right. */
+static void a_gap_within_a_window(void **state)
+{
+    struct energy energy;
+    struct energy_domain *host;
+
+    begin(&energy);
+    host = &energy.domains[0];
+    energy_window_reset(&energy);
+    host->held_until_ns = test_clock.now.mono_ns + 200 * NS_PER_MS;
+    host_next = (struct reading){.status = -EIO};
+    fake_clock_advance(&test_clock, 500 * NS_PER_MS);
+    energy_sample(&energy, false);
+    assert_int_equal(host->status, -ESTALE);
+    host_next = (struct reading){.is_power = true, .power_uw = 100 * WATT};
+    energy.sources[0].not_before_ns = energy.sources[0].last_read_ns = 0;
+    fake_clock_advance(&test_clock, 400 * NS_PER_MS);
+    energy_sample(&energy, false);
+    package_next.counter_uj += 30 * WATT;
+    fake_clock_advance(&test_clock, 100 * NS_PER_MS);
+    energy_sample(&energy, true);
+    assert_int_equal(host->window_uj, 30 * WATT);
+    assert_int_equal(energy_window_span_ns(host), 300 * NS_PER_MS);
+    assert_int_equal(window(&energy, 2), 21 * WATT); /* 70 W over those 300 ms */
+    end(&energy);
+}
+
+/* A domain of which only powers are told, and the rest, are known as soon as something was told. */
+static void counters_know_powers(void **state)
+{
+    struct meter *meter = calloc(1, sizeof(*meter));
+    struct meter_counters *counters = calloc(1, sizeof(*counters));
+
+    assert_true(meter && counters);
+    begin(&meter->energy);
+    meter->self.windows = 1;
+    second(&meter->energy, 30 * WATT);
+    assert_int_equal(meter_counters(meter, counters), 0);
+    assert_int_equal(counters->n, 3);
+    for (size_t i = 0; i < counters->n; i++)
+        assert_true(counters->items[i].known);
+    assert_int_equal(counters->items[0].run_uj, 100 * WATT);
+    assert_int_equal(counters->items[2].run_uj, 70 * WATT);
+    end(&meter->energy);
+
+    begin_with(&meter->energy, (struct reading){.status = -ENODATA});
+    second(&meter->energy, 30 * WATT);
+    assert_int_equal(meter_counters(meter, counters), 0);
+    assert_false(counters->items[0].known);
+    assert_true(counters->items[1].known);
+    assert_false(counters->items[2].known);
+    end(&meter->energy);
+    free(counters);
+    free(meter);
 }
 
 static void a_suspend_is_a_gap(void **state)
@@ -212,6 +315,8 @@ int main(void)
         cmocka_unit_test(a_power_counts_in_every_window), cmocka_unit_test(a_new_power_counts_from_its_reading),
         cmocka_unit_test(an_old_power_is_dropped),        cmocka_unit_test(a_suspend_is_a_gap),
         cmocka_unit_test(what_is_owed_is_paid),           cmocka_unit_test(parts_that_exceed_the_host),
+        cmocka_unit_test(a_host_that_comes_late),         cmocka_unit_test(a_window_half_known),
+        cmocka_unit_test(a_gap_within_a_window),          cmocka_unit_test(counters_know_powers),
     };
 
     return cmocka_run_group_tests_name("energy_host", tests, NULL, NULL);
