@@ -27,6 +27,8 @@ struct energy_witness {
     size_t n;
     uint32_t ours[DOMAINS_MAX]; /* which of our domains; UINT32_MAX: none */
     struct delta deltas[DOMAINS_MAX];
+    bool fresh[DOMAINS_MAX]; /* in the newest reading */
+    bool begun[DOMAINS_MAX]; /* both sides were known when the comparison began */
     uint64_t begin_ours_uj[DOMAINS_MAX], begin_theirs_uj[DOMAINS_MAX];
     uint64_t irregular; /* gaps, resets on either side when the comparison began */
     uint64_t next_read_ns, begin_ns;
@@ -96,9 +98,21 @@ static uint64_t irregularities(const struct energy *energy, const struct energy_
     return sum;
 }
 
+/* Both sides are of now. Energy that one of them will only tell when it can be read again would be a difference. */
+static bool both_known(const struct energy *energy, const struct energy_witness *witness, size_t i)
+{
+    const struct energy_domain *ours;
+
+    if (witness->ours[i] == UINT32_MAX || !witness->fresh[i])
+        return false;
+    ours = &energy->domains[witness->ours[i]];
+    return ours->status == 0 && ours->delta.primed;
+}
+
 static void begin(const struct energy *energy, struct energy_witness *witness, uint64_t now_ns)
 {
     for (size_t i = 0; i < witness->n; i++) {
+        witness->begun[i] = both_known(energy, witness, i);
         witness->begin_theirs_uj[i] = witness->deltas[i].total_uj;
         if (witness->ours[i] != UINT32_MAX)
             witness->begin_ours_uj[i] = energy->domains[witness->ours[i]].delta.total_uj;
@@ -139,7 +153,7 @@ static void compare(struct energy *energy, const struct energy_witness *witness)
     int64_t worst = 0;
 
     for (size_t i = 0; i < witness->n; i++) {
-        if (witness->ours[i] == UINT32_MAX)
+        if (!witness->begun[i] || !both_known(energy, witness, i))
             continue;
         const struct energy_domain *d = &energy->domains[witness->ours[i]];
         uint64_t ours_uj = d->delta.total_uj - witness->begin_ours_uj[i];
@@ -167,6 +181,7 @@ void energy_witness_tick(struct energy *energy)
         return;
     first = witness->next_read_ns == 0;
     witness->next_read_ns = now_ns + READ_NS;
+    memset(witness->fresh, 0, sizeof(witness->fresh));
     int n = witness->ops->read(witness->self, now_ns, witness->readings, NULL);
     for (int i = 0; i < n; i++) {
         const struct reading *reading = &witness->readings[i];
@@ -175,6 +190,7 @@ void energy_witness_tick(struct energy *energy)
         if (reading->domain >= witness->n)
             continue;
         struct delta *delta = &witness->deltas[reading->domain];
+        witness->fresh[reading->domain] = reading->status == 0;
         if (reading->status == 0)
             delta_step(delta, reading->counter_uj, reading->modulus_uj, 0, reading->mono_ns, &delta_uj);
         delta->gaps += reading->status < 0 || reading->gap;

@@ -154,6 +154,41 @@ static void two_ways_are_compared(void **state)
     energy_close(&energy);
 }
 
+/* A way that cannot be read for a while tells its energy later: that is no difference. */
+static void silence_is_no_difference(void **state)
+{
+    const struct energy_source *msr;
+    struct energy energy;
+    uint64_t counter = 1 << 20;
+    bool agreed = false;
+
+    put_powercap();
+    put_register(0x606, 0xa0e03);
+    put_register(0x611, 16384);
+    assert_int_equal(energy_open(&s.env, &topology, NULL, NULL, &energy, NULL), 0);
+    msr = source(&energy, "rapl_msr");
+    advance_both(&energy, &counter, 45, 1);
+    for (unsigned i = 0; i < 40; i++) { /* over the end of the minute */
+        counter += 200 << 14;
+        scratch_write(&s, "sys/class/powercap/intel-rapl:0/energy_uj", "?\n");
+        put_register(0x611, counter);
+        fake_clock_advance(&s.clock, NS_PER_SEC);
+        energy_sample(&energy, true);
+        energy_window_reset(&energy);
+        assert_int_equal(msr->crosscheck_ppm, INT64_MIN);
+    }
+    assert_true(energy.domains[0].status < 0);
+    for (unsigned i = 0; i < 250; i++) {
+        advance_both(&energy, &counter, 1, 1);
+        if (msr->crosscheck_ppm == INT64_MIN)
+            continue;
+        assert_in_range(msr->crosscheck_ppm + 3, 0, 6);
+        agreed = true;
+    }
+    assert_true(agreed);
+    energy_close(&energy);
+}
+
 /* The register tells, whichever way the energy is read. */
 static void filtering_marks_powercap(void **state)
 {
@@ -263,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(powercap_before_registers), TEST(perf_before_all),     TEST(two_ways_are_compared),
         TEST(filtering_marks_powercap),  TEST(filtering_may_be_on), TEST(gaps_of_a_source_are_counted),
+        TEST(silence_is_no_difference),
     };
 
     return cmocka_run_group_tests_name("energy_rapl", tests, NULL, NULL);
