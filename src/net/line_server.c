@@ -20,6 +20,10 @@
 #define DEFAULT_REQUESTS_PER_S  50
 #define DEFAULT_IDLE_TIMEOUT_NS (600 * NS_PER_SEC)
 
+/* So much of all connections is kept for root: a user with many user ids (of a user namespace) must not lock the
+ * administrator out. 8 of 64. */
+#define ROOT_SHARE 8
+
 /* Sampling timers of the program run before anything that a client wants. */
 #define IO_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 50)
 
@@ -103,6 +107,13 @@ static unsigned connections_of(const struct line_server *server, uint32_t uid)
     for (const struct connection *c = server->connections; c; c = c->next)
         n += c->peer.uid == uid;
     return n;
+}
+
+static bool is_full(const struct line_server *server, uint32_t uid)
+{
+    unsigned kept = uid == 0 ? 0 : server->max_connections / ROOT_SHARE;
+
+    return server->n_connections >= server->max_connections - kept;
 }
 
 /* `message` is our own text: nothing in it needs escaping. */
@@ -479,7 +490,7 @@ static int accept_one(struct line_server *server)
         turn_away(fd, "EPERM", "the agent cannot tell who you are");
         return 1;
     }
-    if (server->n_connections >= server->max_connections) {
+    if (is_full(server, peer.uid)) {
         turn_away(fd, "EAGAIN", "the agent has as many connections as it takes: try again later");
         return 1;
     }

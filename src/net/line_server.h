@@ -49,7 +49,7 @@ struct line_config {
     const char *path;
     unsigned mode;            /* 0666: who may connect; what they see is decided by uid */
     const char *group;        /* owner group of the socket and admin group; NULL or unknown: root's, no admin group */
-    unsigned max_connections; /* default 64 */
+    unsigned max_connections; /* default 64; an eighth of them is for root alone */
     unsigned max_per_uid;     /* default 16, root exempt */
     unsigned requests_per_s;  /* per uid, default 50, root exempt */
     uint64_t idle_timeout_ns; /* default 10 min */

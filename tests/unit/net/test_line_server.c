@@ -748,6 +748,50 @@ static void test_connections_per_uid(void **state)
     teardown(&f);
 }
 
+/* However many users there are, root gets in. */
+static void test_connections_for_root(void **state)
+{
+    struct fixture f;
+    int done[2];
+
+    if (geteuid() != 0) {
+        print_message("skipped: needs root, to be two users\n");
+        skip();
+    }
+    assert_int_equal(pipe(done), 0);
+    setup_with(&f, (struct line_config){.max_connections = 8});
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct line_client *clients[8];
+        const char *answer;
+        char end;
+        size_t len;
+
+        close(done[1]);
+        if (setgroups(0, NULL) < 0 || setgid(OTHER_UID) < 0 || setuid(OTHER_UID) < 0)
+            _exit(2);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+            if (line_client_connect(path, DEADLINE_NS, &clients[i], NULL) < 0 ||
+                line_client_request(clients[i], "x", DEADLINE_NS, &answer, &len, NULL) < 0)
+                _exit(3);
+            bool refused = strstr(answer, "the agent has as many connections as it takes");
+            if (refused != (i == 7))
+                _exit(4);
+        }
+        _exit(read(done[0], &end, 1) == 0 ? 0 : 5); /* holds the others until root had its turn */
+    }
+    close(done[0]);
+    while (f.lines < 7)
+        turn(&f);
+    int fd = connect_client();
+    say(fd, "root\n");
+    expect(&f, fd, "you said root\n");
+    close(done[1]);
+    turn_until_exit(&f, pid);
+    close(fd);
+    teardown(&f);
+}
+
 /* A group of the machine that is not root's. */
 static bool find_group(char *name, size_t size, gid_t *ret_gid)
 {
@@ -1108,6 +1152,7 @@ int main(void)
         cmocka_unit_test(test_full_table),
         cmocka_unit_test(test_requests_per_second),
         cmocka_unit_test(test_connections_per_uid),
+        cmocka_unit_test(test_connections_for_root),
         cmocka_unit_test(test_admin_group),
         cmocka_unit_test(test_mode_whatever_the_umask),
         cmocka_unit_test(test_socket_in_use),
