@@ -59,7 +59,7 @@ void calibrate_describe(const struct calibrator *c, struct calibration *out);
 int calibrate_take(const struct calibrator *c, enum calibrate_phase phase, size_t n, struct calibrate_result *result,
                    struct carnot_err *err);
 
-/* After both phases: what of the loaded figures may be believed; domains without any figure go. */
+/* After both phases: what of the loaded figures may be believed; domains without any figure go, but for memory. */
 void calibrate_judge(struct calibrate_result *result);
 
 #endif

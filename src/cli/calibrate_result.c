@@ -112,12 +112,13 @@ static void explain_load(struct calibrate_result *result)
         snprintf(result->loaded_why, sizeof(result->loaded_why), "it was not above idle power");
 }
 
-/* Some regions draw nothing, or nothing more under load but for noise: less than idle is no loaded power. */
+/* Some regions draw nothing, or nothing more under load but for noise: less than idle is no loaded power. Memory whose
+ * counter stands still is named without figures: a file that did not know it would be one of another machine. */
 static bool keep(struct calibration_domain *domain, bool loaded_is_known)
 {
     if (!loaded_is_known || (domain->kind == DOMAIN_PACKAGE && domain->loaded_uw < domain->idle_uw))
         domain->loaded_uw = 0;
-    return domain->idle_uw || domain->loaded_uw;
+    return domain->idle_uw || domain->loaded_uw || domain->kind == DOMAIN_DRAM;
 }
 
 void calibrate_judge(struct calibrate_result *result)

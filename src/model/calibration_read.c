@@ -165,6 +165,12 @@ static int check_name(const struct place *parent, const struct calibration *cali
     return 0;
 }
 
+/* Both told, and told to be not known: memory whose counter never moved. */
+static bool told_unknown(const json_t *object)
+{
+    return json_is_null(json_object_get(object, "idle_uw")) && json_is_null(json_object_get(object, "loaded_uw"));
+}
+
 static int read_domain(const struct place *at, const json_t *object, struct calibration *calibration)
 {
     struct calibration_domain domain = {.idle_busy_ppm = CALIBRATION_BUSY_UNKNOWN};
@@ -200,7 +206,7 @@ static int read_domain(const struct place *at, const json_t *object, struct cali
         return r;
     if (r > 0)
         domain.idle_busy_ppm = (uint32_t)busy_ppm;
-    if (domain.idle_uw == 0 && domain.loaded_uw == 0)
+    if (domain.idle_uw == 0 && domain.loaded_uw == 0 && !told_unknown(object))
         return bad(at, "neither idle_uw nor loaded_uw");
     if (domain.kind == DOMAIN_PACKAGE && domain.loaded_uw && domain.loaded_uw < domain.idle_uw)
         return bad(at, "loaded_uw is less than idle_uw");

@@ -157,12 +157,17 @@ def test_live_watts(tmp_path):
 
 
 def test_a_counter_that_never_moves(tmp_path):
-    """Memory that some processors count without ever counting: left out, not 0 W; of a package it is an error."""
+    """Memory that some processors count without ever counting: not known, not 0 W, and no reason to refuse the file; of a package it is an error."""
     with Sim("--dram", "--power", "package-0=20W") as sim:
         done = calibrate(sim, *SHORT, *ANY_LOAD, "--json", "-o", tmp_path / "c.json")
         assert done.returncode == 0, done.stderr
         report = json.loads(done.stdout)
-        assert list(domains_of(report)) == ["package-0"] and report["idle_w"] > 0
+        domains = domains_of(report)
+        assert list(domains) == ["package-0", "dram-0"] and report["idle_w"] > 0
+        assert not domains["dram-0"]["in_total"] and domains["dram-0"]["idle"]["power_uw"] is None
+        top = subprocess.run([CARNOT, "top", "--once", "--agent=never", "--path.sysfs", sim.sys, "--calibration.file", tmp_path / "c.json"],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+        assert top.returncode == 0, top.stderr
         sim.tell("power package-0 0W")
         done = calibrate(sim, *SHORT, *ANY_LOAD, "-o", tmp_path / "d.json")
         assert done.returncode in (69, 74) and not (tmp_path / "d.json").exists()

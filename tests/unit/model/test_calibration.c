@@ -374,12 +374,18 @@ static void only_for_its_own_counters(void **state)
 {
     struct domain domains[] = {domain(DOMAIN_PACKAGE, 0, "package-0"), domain(DOMAIN_DRAM, 0, "dram-0"),
                                domain(DOMAIN_CORE, 0, "core-0")};
+    struct calibration_power power;
 
     parse(WHOLE);
     assert_int_equal(calibration_check_domains(&c, domains, 3, "file", &err), 0); /* fewer, and a core: no matter */
     domains[1] = domain(DOMAIN_DRAM, 2, "dram-2");
     assert_int_equal(calibration_check_domains(&c, domains, 3, "file", &err), -EINVAL);
     assert_non_null(strstr(err.msg, "file does not know dram-2, which rapl_powercap measures here"));
+    parse(HEAD "\"domains\":[{\"name\":\"package-0\",\"kind\":\"package\",\"package\":0,\"idle_uw\":7},"
+               "{\"name\":\"dram-2\",\"kind\":\"dram\",\"package\":2,\"idle_uw\":null,\"loaded_uw\":null}]}");
+    assert_int_equal(calibration_check_domains(&c, domains, 2, "file", &err), 0); /* known, and that it tells nothing */
+    assert_false(calibration_memory(&c, &power));
+    parse(WHOLE);
     domains[1].quality = QUALITY_MODELLED; /* of a model everything may be new */
     assert_int_equal(calibration_check_domains(&c, domains, 3, "file", &err), 0);
     domains[1].quality = QUALITY_MEASURED;
