@@ -70,7 +70,8 @@ class Ledger:
     def at(self, zone, early_ns, late_ns):
         """Least and most energy that a reading taken between the two times can have seen."""
         least = max(e.uj[zone] for e in self.entries if e.after_ns <= early_ns)
-        most = min(e.uj[zone] for e in self.entries if e.before_ns >= late_ns)
+        # late_ns is the slower of two readings: the program may have ended before that, and the last entry is of later still
+        most = min((e.uj[zone] for e in self.entries if e.before_ns >= late_ns), default=self.entries[-1].uj[zone])
         return least, most
 
     def check(self, zone, figure):
