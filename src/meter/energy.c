@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#define POWER_MAX_DEFAULT_UW (10000ULL * 1000000)
 #define HELD_GAP_MAX_NS      (3600 * NS_PER_SEC) /* held_until_ns ends it long before */
 #define BACKOFF_FIRST_NS     (100 * NS_PER_MS)   /* one sampling interval */
 #define SLOW_INTERVAL_MIN_NS (100 * NS_PER_MS)   /* the sampling interval that we advise */
@@ -292,8 +293,22 @@ static void count_held(struct energy_domain *d, uint64_t now_ns)
     d->status = -ESTALE;
 }
 
+/* As for counters (attribution/delta): twice the most that the domain can draw, 10 kW where that is unknown. What is no
+ * part of the node may be a cabinet, of which the parsers know a limit. */
+static bool is_plausible(const struct domain *domain, uint64_t power_uw)
+{
+    uint64_t most_uw = domain->max_uw ? domain->max_uw : POWER_MAX_DEFAULT_UW;
+
+    return domain->kind == DOMAIN_OTHER || power_uw <= 2 * most_uw;
+}
+
 static void take_power(struct energy_domain *d, const struct reading *reading, uint64_t interval_ns)
 {
+    if (!is_plausible(&d->domain, reading->power_uw)) {
+        d->delta.absurd++; /* the last one counts on */
+        return;
+    }
+
     uint64_t from_ns = max_u64(reading->mono_ns, d->last_reading_ns);
 
     count_held(d, from_ns);

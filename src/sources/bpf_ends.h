@@ -11,6 +11,9 @@
 
 struct bpf_ends {
     struct u64map rows_of; /* pid -> rows in use, of the processes with several threads that end */
+    struct u64map told,
+        told_before; /* processes whose end was told, since this bpf_ends_begin() and the one before: a
+                      * thread whose first slice is its last takes its row after the others were counted */
 };
 
 void bpf_ends_done(struct bpf_ends *ends);

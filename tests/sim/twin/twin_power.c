@@ -127,7 +127,7 @@ static double count_thread(struct twin *twin, int who, const struct core_load *c
     uint64_t *f = window->package[socket].cells[who].value;
     double n = instructions(h, work, core, ghz), misses = n * work->mpki / 1000;
     unsigned other = h->sockets > 1 ? 1 - socket : socket;
-    double remote = other == socket ? 0 : misses * work->remote, local = misses - remote, dram_j = 0;
+    double remote = other == socket ? 0 : misses * work->remote, local = misses - remote;
 
     f[FEATURE_CPU_NS] += TWIN_SLICE_NS;
     f[FEATURE_OVERLAP_NS] += core->n > 1 ? TWIN_SLICE_NS : 0;
@@ -144,7 +144,6 @@ static double count_thread(struct twin *twin, int who, const struct core_load *c
         window->dram[node].true_j[who] += j;
         window->dram[node].true_total_j += j;
         twin->sockets[node].dram_j += j;
-        dram_j += j;
     }
     return thread_j(twin, who, core, ghz);
 }

@@ -259,6 +259,21 @@ static void counters_know_powers(void **state)
     free(meter);
 }
 
+/* A bus that was read badly: the last power that made sense counts on, and it is told. */
+static void an_impossible_power_is_refused(void **state)
+{
+    struct energy energy;
+
+    begin(&energy);
+    host_next.power_uw = 65000 * WATT;
+    for (int i = 0; i < 12; i++) {
+        second(&energy, 0);
+        assert_int_equal(window(&energy, 0), 100 * WATT);
+    }
+    assert_true(energy.domains[0].delta.absurd > 0);
+    end(&energy);
+}
+
 static void a_suspend_is_a_gap(void **state)
 {
     struct energy energy;
@@ -312,11 +327,17 @@ static void parts_that_exceed_the_host(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_power_counts_in_every_window), cmocka_unit_test(a_new_power_counts_from_its_reading),
-        cmocka_unit_test(an_old_power_is_dropped),        cmocka_unit_test(a_suspend_is_a_gap),
-        cmocka_unit_test(what_is_owed_is_paid),           cmocka_unit_test(parts_that_exceed_the_host),
-        cmocka_unit_test(a_host_that_comes_late),         cmocka_unit_test(a_window_half_known),
-        cmocka_unit_test(a_gap_within_a_window),          cmocka_unit_test(counters_know_powers),
+        cmocka_unit_test(a_power_counts_in_every_window),
+        cmocka_unit_test(a_new_power_counts_from_its_reading),
+        cmocka_unit_test(an_old_power_is_dropped),
+        cmocka_unit_test(a_suspend_is_a_gap),
+        cmocka_unit_test(an_impossible_power_is_refused),
+        cmocka_unit_test(what_is_owed_is_paid),
+        cmocka_unit_test(parts_that_exceed_the_host),
+        cmocka_unit_test(a_host_that_comes_late),
+        cmocka_unit_test(a_window_half_known),
+        cmocka_unit_test(a_gap_within_a_window),
+        cmocka_unit_test(counters_know_powers),
     };
 
     return cmocka_run_group_tests_name("energy_host", tests, NULL, NULL);

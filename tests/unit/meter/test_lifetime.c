@@ -357,9 +357,9 @@ static void the_text(void **unused)
                         "saved 1001000000000\n"
                         "domain package-0 rapl rapl_powercap package-0:intel-rapl:0 total 500 bridged 0 gaps 0 since "
                         "1000000000000 counter 1500 modulus 262143328911 boottime 131000000000 monotonic 101000000000\n"
-                        "domain gpu-0 nvml nvml gpu-0:GPU-1 total 0 bridged 0 gaps 0 since 1000000000000\n"
+                        "domain gpu-0 nvidia nvml gpu-0:GPU-1 total 0 bridged 0 gaps 0 since 1000000000000\n"
                         "domain dram model_tdp model_tdp - total 0 bridged 0 gaps 0 since 1000000000000\n"
-                        "crc32 c36f3037\n");
+                        "crc32 36d4f440\n");
     buf_done(&text);
 }
 
