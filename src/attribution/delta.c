@@ -17,19 +17,12 @@
  * little before; two readings in one instant must not be refused. */
 #define SLACK_UJ (10 * UJ_PER_J)
 
-static uint64_t add_saturating(uint64_t a, uint64_t b)
-{
-    uint64_t sum;
-
-    return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
-}
-
 /* max_uw x time x 2 + 10 J */
 static uint64_t plausible_uj(uint64_t max_uw, uint64_t duration_ns)
 {
     uint64_t most = energy_of_power_uj(max_uw ? max_uw : ASSUMED_MAX_UW, duration_ns);
 
-    return add_saturating(add_saturating(most, most), SLACK_UJ);
+    return add_saturating_u64(add_saturating_u64(most, most), SLACK_UJ);
 }
 
 static bool may_have_wrapped_unseen(uint64_t modulus_uj, uint64_t max_uw, uint64_t duration_ns)

@@ -91,18 +91,35 @@ uint64_t apportion(uint64_t total_uj, const uint64_t *weights, size_t n, uint64_
     return total_uj;
 }
 
+uint64_t weights_normalise(uint64_t *weights, size_t n)
+{
+    unsigned __int128 sum = 0;
+    unsigned shift = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += weights[i];
+    while (sum >> shift > INT64_MAX)
+        shift++;
+    for (size_t i = 0; shift && i < n; i++)
+        weights[i] >>= shift;
+    return sum > UINT64_MAX ? UINT64_MAX : (uint64_t)sum;
+}
+
+uint64_t split_idle_uj(uint64_t energy_uj, uint64_t window_ns, uint64_t idle_uw, uint64_t busy, uint64_t capacity)
+{
+    if (capacity == 0)
+        return 0;
+    if (idle_uw)
+        return min_u64(energy_uj, energy_of_power_uj(idle_uw, window_ns));
+    return energy_uj - muldiv_u64(energy_uj, min_u64(busy, capacity), capacity);
+}
+
 /* The part of the energy that the domain would have used with nobody on its CPUs. */
 static uint64_t idle_part_uj(const struct split_input *in, uint64_t busy_ns)
 {
-    uint64_t capacity_ns;
+    uint64_t capacity_ns = mul_saturating_u64(in->window_ns, in->n_cpus);
 
-    if (in->n_cpus == 0 || in->window_ns == 0)
-        return 0;
-    if (in->idle_uw)
-        return min_u64(in->energy_uj, energy_of_power_uj(in->idle_uw, in->window_ns));
-    if (__builtin_mul_overflow(in->window_ns, in->n_cpus, &capacity_ns))
-        capacity_ns = UINT64_MAX; /* a window of days on 4096 CPUs still fits */
-    return in->energy_uj - muldiv_u64(in->energy_uj, min_u64(busy_ns, capacity_ns), capacity_ns);
+    return split_idle_uj(in->energy_uj, in->window_ns, in->idle_uw, busy_ns, capacity_ns);
 }
 
 /* What one group that ran gets of the idle energy: the same for all, and the microjoules that do not divide go one each

@@ -9,14 +9,31 @@
 #include "base/err.h"
 #include "base/util.h"
 
-enum idle_policy { IDLE_NONE, IDLE_EQUAL, IDLE_PROPORTIONAL, IDLE_POLICIES };
+/* Those up to IDLE_POLICIES are known to split_cpu_time, all to idle.h. */
+enum idle_policy {
+    IDLE_NONE,
+    IDLE_EQUAL,
+    IDLE_PROPORTIONAL,
+    IDLE_POLICIES,
+    IDLE_RESERVATION = IDLE_POLICIES,
+    IDLE_SHAPLEY,
+    IDLE_POLICIES_ALL,
+};
 extern const char *const idle_policy_names[]; /* "none", "equal", "proportional", NULL */
 
 /* Exact apportionment: shares proportional to weights with sum(shares) == total_uj, each within 1 uJ of the ideal.
  * Cumulative rounding: share_i = floor(E*W_i/W) - floor(E*W_{i-1}/W) with W_i the running sum; O(n), no allocation.
  * Returns what was given: total_uj, or 0 when every weight is 0 (the shares are then 0). Sums of weights must fit 64
- * bits (n * window_ns does for 10^10 threads and a second). */
+ * bits (n * window_ns does for 10^10 threads and a second). ret_shares may be weights. */
 uint64_t apportion(uint64_t total_uj, const uint64_t *weights, size_t n, uint64_t *ret_shares);
+
+/* Where the sum of the weights does not fit 63 bits, all of them are shifted right until it does. Returns the sum as it
+ * was, at most UINT64_MAX. */
+uint64_t weights_normalise(uint64_t *weights, size_t n);
+
+/* What a domain would have used with nobody on its CPUs: known idle power x time, else energy x (1 - utilisation), with
+ * busy and capacity in any one unit. 0 for a capacity of 0; never more than the energy. */
+uint64_t split_idle_uj(uint64_t energy_uj, uint64_t window_ns, uint64_t idle_uw, uint64_t busy, uint64_t capacity);
 
 #define SPLIT_NO_GROUP UINT32_MAX
 
