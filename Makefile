@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 30
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 MESON_FLAGS ?=
 
-.PHONY: all deps run test asan ubsan tsan fuzz lint format bench clean install
+.PHONY: all deps run test asan ubsan tsan fuzz lint format bench bench-accuracy clean install
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -51,6 +51,10 @@ format:
 
 bench: all
 	@tools/run-bench $(BUILD)
+
+# Methods of attribution against a simulated machine's truth, a table per scenario.
+bench-accuracy: all
+	@tests/bench/accuracy.py $(BUILD)
 
 install: all
 	@$(SUDO) meson install -C $(BUILD) --no-rebuild
