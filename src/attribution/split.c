@@ -187,7 +187,7 @@ static uint64_t add_idle_equally(const struct split_input *in, uint64_t idle_uj,
 void split_cpu_time(const struct split_input *in, uint64_t *cell_uj, struct split_result *ret)
 {
     uint64_t sum_ns = sum_u64(in->weight_ns, in->n);
-    uint64_t idle_uj = idle_part_uj(in, sum_ns);
+    uint64_t idle_uj = idle_part_uj(in, max_u64(in->busy_ns, sum_ns));
     uint64_t active_uj = in->energy_uj - idle_uj;
 
     *ret = (struct split_result){.active_uj = active_uj, .idle_uj = idle_uj, .idle_left_uj = idle_uj};

@@ -43,7 +43,8 @@ struct split_input {
     uint32_t n_cpus;  /* online CPUs that the domain covers; 0: none known */
     uint64_t idle_uw; /* known idle power; 0: unknown, then the idle part is energy x (1 - utilisation) */
     enum idle_policy policy;
-    const uint64_t *weight_ns; /* [n] on-CPU time of each cell on the CPUs of the domain */
+    const uint64_t *weight_ns; /* [n] on-CPU time of each cell on the CPUs of the domain, or what counts of it */
+    uint64_t busy_ns;          /* on-CPU time of all cells, for the utilisation; 0: the sum of the weights */
     const uint32_t *group; /* [n] the cell's cgroup, for the policy `equal`; SPLIT_NO_GROUP (kernel, monitor) takes no
                               idle energy under equal */
     size_t n;

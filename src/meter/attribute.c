@@ -6,6 +6,14 @@
 
 #include "meter/internal.h"
 
+/* A core with both hyperthreads busy draws 11/10 of what it draws with one (HaPPy, USENIX ATC 2014): each gets half. */
+#define SMT_SHARE_PERMILLE 550
+
+bool meter_uses_smt(const struct meter *meter)
+{
+    return meter->settings.method != METHOD_CPU_TIME && cells_have_overlap(&meter->cells);
+}
+
 static int reserve_scratch(struct meter *meter)
 {
     uint32_t groups = meter->cgroups ? cgroup_tree_count(meter->cgroups) : 1;
@@ -46,27 +54,76 @@ static bool covers(const struct domain *domain, const struct topology_buckets *b
     return domain->node < 0 || node < 0 || node == domain->node;
 }
 
-/* On-CPU time of each cell on the domain's CPUs into meter->weights; returns the number of CPUs. */
-static uint32_t weigh(struct meter *meter, const struct domain *domain)
+/* Which buckets a domain covers, and in which package's column of overlap each is. */
+struct coverage {
+    bool covered[BUCKETS_MAX];
+    int package[BUCKETS_MAX]; /* index, or negative */
+    uint32_t n_cpus;
+    bool smt; /* overlap counts */
+};
+
+/* Memory and what is no processor is not shared by hyperthreads. */
+static bool is_processor(enum domain_kind kind)
 {
-    const struct cells *cells = &meter->cells;
-    uint32_t covered[BUCKETS_MAX], n_covered = 0, n_cpus = 0;
+    return kind == DOMAIN_PACKAGE || kind == DOMAIN_CORE || kind == DOMAIN_PSYS || kind == DOMAIN_HOST;
+}
+
+static struct coverage coverage_of(const struct meter *meter, const struct domain *domain)
+{
+    struct coverage coverage = {.smt = meter_uses_smt(meter) && is_processor(domain->kind)};
 
     for (uint32_t b = 0; b < meter->buckets.n; b++) {
-        if (!covers(domain, &meter->buckets, b))
-            continue;
-        covered[n_covered++] = b;
-        n_cpus += meter->buckets.bucket[b].n_cpus;
+        coverage.covered[b] = covers(domain, &meter->buckets, b);
+        coverage.package[b] = topology_package_index(&meter->buckets, meter->buckets.bucket[b].package);
+        if (coverage.covered[b])
+            coverage.n_cpus += meter->buckets.bucket[b].n_cpus;
     }
+    return coverage;
+}
+
+/* The part of a cell's time on the domain's CPUs in which the other hyperthread ran too. It is known by package: of a
+ * package that the domain covers in part, in proportion to the time. Clocks differ by what interrupts take, hence the
+ * limit. */
+static uint64_t overlap_ns(const struct meter *meter, const struct coverage *coverage, const uint64_t *ns)
+{
+    const struct topology_buckets *buckets = &meter->buckets;
+    uint64_t sum = 0;
+
+    for (uint32_t p = 0; p < buckets->n_packages && buckets->n + p < meter->cells.n_columns; p++) {
+        uint64_t inside = 0, all = 0;
+
+        for (uint32_t b = 0; b < buckets->n; b++) {
+            if (coverage->package[b] != (int)p)
+                continue;
+            all += ns[b];
+            inside += coverage->covered[b] ? ns[b] : 0;
+        }
+        if (all)
+            sum += min_u64(inside, muldiv_u64(ns[buckets->n + p], inside, all));
+    }
+    return sum;
+}
+
+/* What each cell's time on the domain's CPUs counts, into meter->weights; returns all of the time. */
+static uint64_t weigh(struct meter *meter, const struct coverage *coverage)
+{
+    const struct cells *cells = &meter->cells;
+    uint64_t busy_ns = 0;
+
     for (uint32_t i = 0; i < cells->n; i++) {
         const uint64_t *ns = cells->bucket_ns + (size_t)i * cells->n_columns;
         uint64_t sum = 0;
 
-        for (uint32_t k = 0; k < n_covered; k++)
-            sum += ns[covered[k]];
+        for (uint32_t b = 0; b < meter->buckets.n; b++)
+            sum += coverage->covered[b] ? ns[b] : 0;
+        busy_ns += sum;
+        if (coverage->smt && sum) {
+            uint64_t overlap = overlap_ns(meter, coverage, ns);
+            sum -= overlap - muldiv_u64(overlap, SMT_SHARE_PERMILLE, 1000);
+        }
         meter->weights[i] = sum;
     }
-    return n_cpus;
+    return busy_ns;
 }
 
 static void add_share(struct meter *meter, const struct cell *cell, size_t d, uint64_t share_uj)
@@ -116,16 +173,18 @@ static void attribute_domain(struct meter *meter, size_t d, uint64_t window_ns)
     const struct cells *cells = &meter->cells;
     uint64_t unknown_uj = unknown_owner_uj(domain, window_ns);
     struct split_result result;
-    uint32_t n_cpus = weigh(meter, &domain->domain);
+    struct coverage coverage = coverage_of(meter, &domain->domain);
+    uint64_t busy_ns = weigh(meter, &coverage);
     struct split_input in = {
         .energy_uj = domain->window_uj - unknown_uj,
         .window_ns = window_ns,
-        .n_cpus = n_cpus,
+        .n_cpus = coverage.n_cpus,
         /* The readings of this window may span a little more or less time than the activity; idle power counts for
            theirs. */
         .idle_uw = unknown_uj ? domain->idle_uw : idle_power_uw(domain, window_ns),
         .policy = (enum idle_policy)meter->settings.idle_policy,
         .weight_ns = meter->weights,
+        .busy_ns = busy_ns,
         .group = cells->group,
         .n = cells->n,
         .n_groups = meter->scratch_groups,

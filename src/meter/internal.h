@@ -78,6 +78,9 @@ struct meter {
  * known activity all of it is residual and -ENODATA is returned. */
 int meter_attribute(struct meter *meter, uint64_t window_ns, bool activity_known);
 
+/* Is time beside a busy hyperthread of the same core counted for less (method `smt`)? */
+bool meter_uses_smt(const struct meter *meter);
+
 /* crosscheck.c */
 int crosscheck_add(struct crosscheck *check, const struct cgroup_tree *tree, const struct cells *cells);
 void crosscheck_step(struct crosscheck *check, struct cgroup_tree *tree, uint64_t now_mono_ns);

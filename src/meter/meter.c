@@ -11,6 +11,7 @@
 #define STATM_MAX 128
 
 static const char *const activity_names[] = {"auto", "bpf", "procfs", "tree", NULL};
+static const char *const method_names[] = {"auto", "cpu_time", "smt", NULL};
 static const char *const hierarchy_names[] = {"auto", "v2", "v1", NULL};
 
 #define FIELD(member) offsetof(struct meter_settings, member)
@@ -32,6 +33,13 @@ const struct carnot_option meter_options[] = {
      .min = 100 * NS_PER_MS,
      .max = 600 * NS_PER_SEC,
      .help = "Length of the window in which energy is given to its users."},
+    {.name = "attribution.method",
+     .type = OPTION_ENUM,
+     .offset = FIELD(method),
+     .def = "auto",
+     .choices = method_names,
+     .help = "How active energy is split: by CPU time, or with time beside a busy hyperthread of the same core counted "
+             "as 0.55 (smt). auto takes smt where that overlap is known (eBPF, two hyperthreads to a core)."},
     {.name = "attribution.idle-policy",
      .type = OPTION_ENUM,
      .offset = FIELD(idle_policy),
@@ -564,6 +572,8 @@ void meter_describe(const struct meter *meter, struct buf *out)
     describe_calibration(meter, out);
     buf_printf(out, "activity: %s (%s)%s%s\n", meter->activity->name, meter->activity->tier,
                meter->activity->blind[0] ? "; not seen: " : "", meter->activity->blind);
+    if (meter->settings.method == METHOD_SMT && meter->seq > 0 && !meter_uses_smt(meter))
+        buf_puts(out, "method: cpu_time, since smt needs to know how hyperthreads overlap: eBPF, and two to a core\n");
     if (meter->activity_note[0])
         buf_printf(out, "activity not used: %s\n", meter->activity_note);
     if (meter->cgroups)

@@ -15,6 +15,8 @@
 #include "sources/activity.h"
 #include "sources/source.h"
 
+enum meter_method { METHOD_AUTO, METHOD_CPU_TIME, METHOD_SMT };
+
 enum activity_mode { ACTIVITY_AUTO, ACTIVITY_BPF, ACTIVITY_PROCFS, ACTIVITY_TREE };
 
 struct meter_settings {
@@ -22,6 +24,7 @@ struct meter_settings {
     uint64_t attribution_interval_ns; /* 1 s */
     int activity;                     /* enum activity_mode */
     int hierarchy;                    /* enum cgroup_hierarchy */
+    int method;                       /* enum meter_method */
     int idle_policy;                  /* enum idle_policy */
     uint64_t max_tasks;
     double intensity_g_per_kwh;    /* > 0: given by hand */

@@ -219,7 +219,7 @@ int meter_seal(struct meter *meter, const struct carnot_now *end, struct batch *
     batch->seq = meter->seq;
     batch->begin = meter->window_begin;
     batch->end = *end;
-    batch->method = "cpu_time";
+    batch->method = meter_uses_smt(meter) ? "smt" : "cpu_time";
     batch->lifetime_real_ns = meter->lifetime.kept ? meter->lifetime.kept_real_ns : 0;
     batch->idle_policy = idle_policy_names[meter->settings.idle_policy];
     if (seal_domains(meter, batch) < 0 || seal_sources(meter, batch) < 0 || seal_units(meter, batch) < 0 ||

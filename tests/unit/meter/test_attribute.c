@@ -286,6 +286,45 @@ static void test_short_lived_processes_share_a_unit(void **state)
     rig_free(rig);
 }
 
+/* Two tasks of the same CPU time, one all of it beside a busy sibling: it pays 0.55 of what the other does, and idle
+ * energy is what it would be by CPU time. */
+static void test_overlap_of_hyperthreads(void **state)
+{
+    static const int methods[] = {METHOD_AUTO, METHOD_SMT, METHOD_CPU_TIME};
+
+    for (size_t m = 0; m < ELEMENTSOF(methods); m++) {
+        struct rig *rig = rig_new();
+        struct meter *meter = &rig->meter;
+        uint64_t ns[2][BUCKETS + 2] = {{WINDOW_NS / 4, 0, 0, 0, WINDOW_NS / 4, 0}, {0, WINDOW_NS / 4, 0, 0, 0, 0}};
+        struct cells_window window = {.seq = 1};
+
+        meter->settings.method = methods[m];
+        meter->buckets.n_packages = 2;
+        meter->buckets.package_id[0] = 0;
+        meter->buckets.package_id[1] = 1;
+        for (uint32_t i = 0; i < 2; i++)
+            rig->tasks[i] = (struct activity_task){.pid = 100 + i, .tid = 100 + i, .uid = i, .comm = "x", .ns = ns[i]};
+        rig->activity = (struct activity_window){.tasks = rig->tasks, .n_tasks = 2, .n_columns = BUCKETS + 2};
+        for (size_t d = 0; d < meter->energy.n_domains; d++)
+            meter->energy.domains[d].window_uj = 1000000;
+        assert_int_equal(cells_build(&meter->cells, &meter->units, &rig->activity, BUCKETS, &window), 0);
+        assert_int_equal(meter_attribute(meter, WINDOW_NS, true), 0);
+        assert_int_equal(meter_uses_smt(meter), methods[m] != METHOD_CPU_TIME);
+
+        /* A quarter of two CPUs of package 0 was busy: three quarters of its energy are idle, by either method. */
+        assert_int_equal(meter->entity_window_uj[0][ENTITY_IDLE], 750000);
+        for (uint32_t i = 0; i < 2; i++) {
+            int unit = unit_table_find_process(&meter->units, 100 + i, 0);
+            assert_true(unit >= 0);
+            const uint64_t *uj = meter->units.window_uj + (size_t)unit * meter->energy.n_domains;
+            uint64_t smt = i == 0 ? 250000 * 55 / 155 : 250000 - 250000 * 55 / 155;
+            assert_int_equal(uj[0], meter_uses_smt(meter) ? smt : 125000);
+            assert_int_equal(uj[2], 125000); /* memory is not shared by hyperthreads */
+        }
+        rig_free(rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_a_late_reading_is_not_billed_to_the_last_window),
         cmocka_unit_test(test_a_thread_that_ended_finds_its_process),
         cmocka_unit_test(test_short_lived_processes_share_a_unit),
+        cmocka_unit_test(test_overlap_of_hyperthreads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
