@@ -55,7 +55,7 @@ static void run_empty_timer(void)
 
 int main(int argc, char **argv)
 {
-    uint64_t cpu, round_ms, steps;
+    uint64_t cpu = 0, round_ms = 0, steps;
     char line[16];
 
     if (argc != 3 || parse_u64(text_of(argv[1]), &cpu) < 0 || parse_u64(text_of(argv[2]), &round_ms) < 0 || cpu > 1023)

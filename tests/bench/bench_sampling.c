@@ -27,9 +27,9 @@ int main(int argc, char **argv)
     struct energy energy;
     struct option_list only = {.items = {"rapl_powercap"}, .count = 1};
     struct carnot_err err = CARNOT_ERR_INIT;
-    uint64_t seconds, total_ns = 0;
+    uint64_t seconds = 0, total_ns = 0;
 
-    if (argc != 3 || parse_u64(text_of(argv[2]), &seconds) < 0 || seconds == 0 || seconds * 10 > READINGS_MAX)
+    if (argc != 3 || parse_u64(text_of(argv[2]), &seconds) < 0 || seconds == 0 || seconds > READINGS_MAX / 10)
         bench_die("usage: bench-sampling SYSFS SECONDS");
     if (carnot_env_open(NULL, argv[1], NULL, NULL, &env, &err) < 0 || topology_read(&env, &topology, &err) < 0 ||
         energy_open(&env, &topology, &only, NULL, &energy, &err) < 0)
