@@ -47,7 +47,7 @@ lint: all
 	@tools/run-lint $(BUILD)
 
 format:
-	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
+	@git ls-files 'include/*.h' 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
 
 bench: all
 	@tools/run-bench $(BUILD)

@@ -31,6 +31,7 @@
 #define SESSIONS_PER_UID_MAX 32  /* so that one user cannot take them all */
 #define LABEL_MAX            200 /* a command's name, not its whole line */
 #define INFO_MAX             16384
+#define PIDS_MAX             256 /* of one request: what 4096 bytes can hold, less a half */
 
 /* Clients of carbon-ops' governor give each operation 0.2 s; the answer must be there well before. */
 #define SILENCE_NS (50 * NS_PER_MS)
@@ -141,28 +142,64 @@ static int parse_kinds(const json_t *kinds, unsigned *ret_kinds)
     return 0;
 }
 
+static const char pids_are[] = "\"pids\" is a list of 1 to 256 process ids";
+
+static enum line_verdict answer_units(struct control *control, const struct viewer *viewer,
+                                      const struct snapshot_options *options, struct buf *answer)
+{
+    struct batch *batch = viewer->all           ? meter_latest(control->meter)
+                          : control->slot_batch ? batch_ref(control->slot_batch)
+                                                : NULL;
+
+    if (!batch)
+        return fail(answer, EAGAIN, "the first window has not ended yet; try again in a second");
+    int r = snapshot_write(batch, viewer, options, answer);
+    batch_unref(batch);
+    if (r < 0)
+        return fail(answer, E2BIG, "the answer would be too large; ask with a \"limit\"");
+    return LINE_ANSWERED;
+}
+
 static enum line_verdict op_snapshot(struct control *control, const struct caller *caller, const json_t *request,
                                      struct buf *answer)
 {
     struct snapshot_options options = {.slot_ns = caller->all ? control->window_ns : SLOT_NS, .epoch = control->epoch};
     struct viewer viewer = viewer_of(control, caller->peer->uid, caller->all);
     const json_t *limit = json_object_get(request, "limit");
-    struct batch *batch;
-    int r;
 
     if (parse_kinds(json_object_get(request, "kinds"), &options.kinds) < 0)
         return fail(answer, EINVAL, "\"kinds\" is a list of process, cgroup, user and session");
     if (limit && (!json_is_integer(limit) || json_integer_value(limit) < 0))
         return fail(answer, EINVAL, "\"limit\" is a whole number from 0 on");
     options.limit = limit ? (size_t)json_integer_value(limit) : 0;
-    batch = viewer.all ? meter_latest(control->meter) : control->slot_batch ? batch_ref(control->slot_batch) : NULL;
-    if (!batch)
-        return fail(answer, EAGAIN, "the first window has not ended yet; try again in a second");
-    r = snapshot_write(batch, &viewer, &options, answer);
-    batch_unref(batch);
-    if (r < 0)
-        return fail(answer, E2BIG, "the answer would be too large; ask with a \"limit\"");
-    return LINE_ANSWERED;
+    return answer_units(control, &viewer, &options, answer);
+}
+
+/* Figures of single processes, the asker's own unless others are named. A pid that is not to be seen looks like one
+ * that is not there. */
+static enum line_verdict op_process(struct control *control, const struct caller *caller, const json_t *request,
+                                    struct buf *answer)
+{
+    const json_t *pids = json_object_get(request, "pids");
+    uint32_t wanted[PIDS_MAX] = {caller->peer->pid};
+    struct snapshot_options options = {.op = "process",
+                                       .kinds = 1U << UNIT_PROCESS,
+                                       .pids = wanted,
+                                       .n_pids = pids ? json_array_size(pids) : 1,
+                                       .slot_ns = caller->all ? control->window_ns : SLOT_NS,
+                                       .epoch = control->epoch};
+    struct viewer viewer = viewer_of(control, caller->peer->uid, caller->all);
+
+    if (options.n_pids == 0 || options.n_pids > PIDS_MAX)
+        return fail(answer, EINVAL, pids_are);
+    for (size_t i = 0; pids && i < options.n_pids; i++) {
+        const json_t *pid = json_array_get(pids, i);
+
+        if (!json_is_integer(pid) || json_integer_value(pid) <= 0 || json_integer_value(pid) > INT32_MAX)
+            return fail(answer, EINVAL, pids_are);
+        wanted[i] = (uint32_t)json_integer_value(pid);
+    }
+    return answer_units(control, &viewer, &options, answer);
 }
 
 /* --- info ---------------------------------------------------------------------------------------------------- */
@@ -356,7 +393,8 @@ static void answer_session(struct control *control, struct control_session *entr
 /* --- requests ------------------------------------------------------------------------------------------------- */
 
 static const char no_request[] = "a request is one line of JSON, such as {\"v\":1,\"op\":\"info\"}";
-static const char which_op[] = "\"op\" is one of info, snapshot, counters, session.begin, session.read and session.end";
+static const char which_op[] =
+    "\"op\" is one of info, snapshot, process, counters, session.begin, session.read and session.end";
 
 static enum line_verdict answer_request(struct control *control, const struct caller *caller, const json_t *request,
                                         struct buf *answer)
@@ -369,6 +407,8 @@ static enum line_verdict answer_request(struct control *control, const struct ca
         return fail(answer, EINVAL, which_op);
     if (strcmp(op, "snapshot") == 0)
         return op_snapshot(control, caller, request, answer);
+    if (strcmp(op, "process") == 0)
+        return op_process(control, caller, request, answer);
     if (strcmp(op, "info") == 0)
         return op_info(control, caller, answer);
     if (strcmp(op, "counters") == 0)

@@ -3,6 +3,7 @@
  */
 #include "base/clock.h"
 
+#include <errno.h>
 #include <time.h>
 
 /* A reading whose three clocks lie further apart (we were preempted in between) is taken again, so that a busy machine
@@ -101,4 +102,14 @@ uint64_t clock_thread_cpu_ns(void)
 uint64_t clock_process_cpu_ns(void)
 {
     return read_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+int clock_cpu_of(clockid_t id, uint64_t *ret_cpu_ns)
+{
+    struct timespec ts;
+
+    if (clock_gettime(id, &ts) < 0)
+        return -EINVAL;
+    *ret_cpu_ns = (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+    return 0;
 }

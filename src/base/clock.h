@@ -29,6 +29,8 @@ struct carnot_clock *carnot_clock_system(void); /* static, never NULL */
 /* CPU time used so far by the calling thread, and by the whole process. Of this program itself, so not injectable. */
 uint64_t clock_thread_cpu_ns(void);
 uint64_t clock_process_cpu_ns(void);
+/* CPU time of the thread to which pthread_getcpuclockid() gave this clock; -EINVAL when it has ended. */
+int clock_cpu_of(clockid_t id, uint64_t *ret_cpu_ns);
 
 /* A clock that stands still until told: mono/boot/real as set by the test. */
 struct fake_clock {

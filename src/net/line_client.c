@@ -105,6 +105,11 @@ int line_client_connect(const char *path, uint64_t timeout_ns, struct line_clien
     return 0;
 }
 
+void line_client_limit(struct line_client *client, size_t answer_bytes)
+{
+    client->in.limit = answer_bytes + READ_BYTES;
+}
+
 struct line_client *line_client_close(struct line_client *client)
 {
     if (client) {
@@ -181,7 +186,7 @@ static int request_failed(const struct line_client *client, int r, struct carnot
         return carnot_err_set(err, r, "the agent on %s did not answer in time", client->path);
     case E2BIG:
         return carnot_err_set(err, EPROTO, "the agent on %s answers with more than %u MiB in one line", client->path,
-                              LINE_ANSWER_MAX >> 20);
+                              (unsigned)((client->in.limit - READ_BYTES) >> 20));
     default:
         return carnot_err_errno(err, r, "cannot ask the agent on %s", client->path);
     }

@@ -76,6 +76,8 @@ int line_client_connect(const char *path, uint64_t timeout_ns, struct line_clien
  * the next call. -ETIMEDOUT: no answer in time, and the connection is of no more use. -EPIPE: the agent closed it. */
 int line_client_request(struct line_client *client, const char *line, uint64_t timeout_ns, const char **ret_line,
                         size_t *ret_len, struct carnot_err *err);
+/* The longest answer to take, instead of LINE_ANSWER_MAX: whole MiB, before the first request. */
+void line_client_limit(struct line_client *client, size_t answer_bytes);
 struct line_client *line_client_close(struct line_client *client);
 
 #endif

@@ -12,6 +12,8 @@ struct writer {
     const struct batch *batch;
     const struct viewer *viewer;
     uint64_t truncated;
+    const uint32_t *pids;
+    size_t n_pids;
 };
 
 /* A unit and what it is ranked by. */
@@ -52,7 +54,7 @@ static void write_head(struct writer *w, const struct snapshot_options *options)
 
     json_out_kv_u64(json, "v", 1);
     json_out_kv_string(json, "status", "ok");
-    json_out_kv_string(json, "op", "snapshot");
+    json_out_kv_string(json, "op", options->op ? options->op : "snapshot");
     json_out_kv_string(json, "epoch", options->epoch ? options->epoch : "");
     json_out_kv_u64(json, "seq", batch->seq);
     json_out_kv_string(json, "view", w->viewer->all ? "all" : "own");
@@ -177,6 +179,16 @@ static void write_unit(struct writer *w, const struct batch_unit *unit)
     json_out_object_end(json);
 }
 
+static bool is_wanted(const struct writer *w, const struct batch_unit *unit)
+{
+    if (!may_see(w->viewer, unit))
+        return false;
+    for (size_t i = 0; i < w->n_pids; i++)
+        if (unit->kind == UNIT_PROCESS && !(unit->flags & UNIT_AGGREGATE) && unit->pid == w->pids[i])
+            return true;
+    return w->n_pids == 0;
+}
+
 /* --- Which units ---------------------------------------------------------------------------------------------------
  */
 
@@ -218,7 +230,7 @@ static int write_top(struct writer *w, const struct batch_unit *units, size_t n,
     if (!ranked)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
-        if (may_see(w->viewer, &units[i]))
+        if (is_wanted(w, &units[i]))
             ranked[seen++] = rank(w, &units[i]);
     }
     qsort(ranked, seen, sizeof(*ranked), compare_ranked);
@@ -236,7 +248,7 @@ static int write_kind(struct writer *w, enum unit_kind kind, size_t limit)
     if (limit)
         return write_top(w, units, n, limit);
     for (size_t i = 0; i < n; i++) {
-        if (may_see(w->viewer, &units[i]))
+        if (is_wanted(w, &units[i]))
             write_unit(w, &units[i]);
     }
     return 0;
@@ -260,7 +272,7 @@ static int write_units(struct writer *w, const struct snapshot_options *options)
 int snapshot_write(const struct batch *batch, const struct viewer *viewer, const struct snapshot_options *options,
                    struct buf *out)
 {
-    struct writer w = {.batch = batch, .viewer = viewer};
+    struct writer w = {.batch = batch, .viewer = viewer, .pids = options->pids, .n_pids = options->n_pids};
 
     json_out_init(&w.json, out);
     json_out_object(&w.json);

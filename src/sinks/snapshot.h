@@ -18,7 +18,10 @@ struct viewer {
 };
 
 struct snapshot_options {
-    unsigned kinds;    /* bit per enum unit_kind; 0: no units */
+    unsigned kinds;       /* bit per enum unit_kind; 0: no units */
+    const char *op;       /* what the answer calls itself; NULL: "snapshot" */
+    const uint32_t *pids; /* processes with one of these pids alone; n_pids 0: all */
+    size_t n_pids;
     size_t limit;      /* most units per kind, the ones with most energy in the window first; 0: all, in batch order */
     uint64_t slot_ns;  /* grid of this viewer */
     const char *epoch; /* random id of this run of the program: counters of another epoch do not continue */

@@ -22,6 +22,7 @@ ALLOWED = {
     "attribution": ["base", "net", "model", *LEAVES],
     "meter": ["base", "net", "model", *LEAVES, "attribution"],
     "sinks": ["base", "net", "model", *LEAVES, "attribution", "meter"],
+    "lib": ["base", "net", "model"],
     "agent": ["base", "net", "model", *LEAVES, "attribution", "meter", "sinks"],
     "cli": ["base", "net", "model", *LEAVES, "attribution", "meter", "sinks"],
 }
