@@ -55,6 +55,13 @@ static void close_client(struct line_client **client)
     line_client_close(*client);
 }
 
+/* Whatever keeps the agent from answering is one thing to a program; the sentence stays. */
+static int not_connected(struct carnot_err *err)
+{
+    err->code = ENOTCONN;
+    return -ENOTCONN;
+}
+
 /* Connects, asks; the answer lives as long as the client. */
 static int ask(const char *path, const char *request, uint64_t timeout_ns, size_t answer_max,
                struct line_client **ret_client, struct text *ret_answer, struct carnot_err *err)
@@ -63,11 +70,11 @@ static int ask(const char *path, const char *request, uint64_t timeout_ns, size_
     int r = line_client_connect(path, timeout_ns, &client, err);
 
     if (r < 0)
-        return r == -EINVAL || r == -ENOMEM ? r : carnot_err_set(err, ENOTCONN, "%s", err->msg);
+        return r == -EINVAL || r == -ENOMEM ? r : not_connected(err);
     line_client_limit(client, answer_max);
     r = line_client_request(client, request, timeout_ns, &ret_answer->p, &ret_answer->n, err);
     if (r < 0)
-        return r == -EPIPE ? carnot_err_set(err, ENOTCONN, "%s", err->msg) : r;
+        return r == -EPIPE ? not_connected(err) : r;
     *ret_client = TAKE_PTR(client);
     return 0;
 }

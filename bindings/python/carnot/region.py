@@ -38,10 +38,11 @@ class Result(NamedTuple):
 
 
 class Carnot:
-    """A way to the agent (None: the default socket). One per process is enough; Region() makes it."""
+    """A way to the agent (None: CARNOT_SOCKET or the default socket). One per process is enough; Region() makes it."""
 
     def __init__(self, socket_path=None):
         out, error = ffi.new("struct carnot **"), ffi.new("struct carnot_error *")
+        socket_path = socket_path or os.environ.get("CARNOT_SOCKET")
         path = ffi.NULL if socket_path is None else os.fsencode(socket_path)
         check(lib().carnot_open(path, out, error), error)
         self.pid = os.getpid()
@@ -81,11 +82,11 @@ _default_lock = threading.Lock()
 
 
 def default():
-    """The process's own handle (CARNOT_SOCKET names another socket); a child of a fork gets a new one."""
+    """The process's own handle; a child of a fork gets a new one."""
     global _default
     with _default_lock:
         if _default is None or _default.pid != os.getpid():
-            _default = Carnot(os.environ.get("CARNOT_SOCKET"))
+            _default = Carnot()
         return _default
 
 
