@@ -102,9 +102,9 @@ const char *carnot_version(void);
 const char *carnot_quality_name(uint32_t quality);
 
 /* Opens a way to the agent that listens on `socket_path` (NULL: /run/carnot/carnot.sock) and starts the thread that
- * follows it. Waits for the agent for at most two seconds. -ENOTCONN: no agent answers there, or not to this user (the
- * library itself measures nothing); -EPROTO: what answers is none; -EINVAL: no such path can be; -ENOMEM, -EAGAIN: no
- * memory, no thread. Free it with carnot_close(). */
+ * follows it. Waits for the agent for at most two seconds, for one that has just started for two more. -ENOTCONN: no
+ * agent answers there, or not to this user (the library itself measures nothing); -EPROTO: what answers is none;
+ * -EINVAL: no such path can be; -ENOMEM, -EAGAIN: no memory, no thread. Free it with carnot_close(). */
 int carnot_open(const char *socket_path, struct carnot **ret_carnot, struct carnot_error *error);
 /* Ends the thread and frees the handle with all of its regions. May wait two seconds for an agent that hangs. NULL is
  * fine; returns NULL. */

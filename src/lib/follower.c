@@ -3,6 +3,7 @@
 #include "lib/follower.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 
 #include "net/line_server.h"
@@ -23,6 +24,10 @@
 /* Between two questions for a slot that is not there yet, and while no agent answers; each twice the last. */
 #define RETRY_MIN_NS (20 * NS_PER_MS)
 #define RETRY_MAX_NS (1 * NS_PER_SEC)
+
+/* At the opening, until an agent that has just started knows its domains: its first window is over in a second. */
+#define FIRST_TRIES   20
+#define FIRST_WAIT_MS 100
 
 /* What an agent may call a slot; beyond it, it is taken for one of these. */
 #define SLOT_MIN_NS (50 * NS_PER_MS)
@@ -211,14 +216,17 @@ int follower_start(struct follower *follower, const char *path, struct carnot_er
 {
     int r = ask_figures(path, &follower->figures, err);
 
-    if (r < 0 && r != -EAGAIN) /* an agent in its first window */
+    for (int i = 0; i < FIRST_TRIES && r == -EAGAIN; i++) { /* an agent in its first window */
+        (void)poll(NULL, 0, FIRST_WAIT_MS);
+        r = ask_figures(path, &follower->figures, err);
+    }
+    if (r < 0)
         return r;
     follower->path = strdup(path);
     if (!follower->path)
         return carnot_err_set(err, ENOMEM, "out of memory");
     ledger_init(&follower->ledger, &own_clocks);
-    if (r >= 0)
-        ledger_know(&follower->ledger, &follower->figures);
+    ledger_know(&follower->ledger, &follower->figures);
     follower->delay_ns = DELAY_MIN_NS + (uint64_t)getpid() % DELAY_SPREAD_MS * NS_PER_MS;
     make_locks(follower);
     r = start_thread(follower);

@@ -101,7 +101,8 @@ def test_no_agent(tmp_path):
     assert got["r"] == -errno.ENOTCONN and "is carnotd running?" in got["message"]
 
 
-@pytest.mark.parametrize("said", [b"\n", b"hello\n", b"[]\n", b'{"v":1,"status":"ok"}\n', b"x" * 3_000_000, b'{"status":"ok","op":"process","epoch":"a"}\n', b""])
+@pytest.mark.parametrize("said", [b"\n", b"hello\n", b"[]\n", b'{"v":1,"status":"ok"}\n', b"x" * 3_000_000, b'{"status":"ok","op":"process","epoch":"a"}\n', b""],
+                         ids=["empty", "word", "array", "bare", "endless", "half", "nothing"])
 def test_rude_agent(tmp_path, said):
     path = f"{tmp_path}/rude.sock"
     with socket.socket(socket.AF_UNIX) as server:
