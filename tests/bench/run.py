@@ -348,10 +348,20 @@ def bench_sampling():
         measure(sim.sys, "simulated powercap (FUSE; the reader's CPU alone)")
 
 
+def bench_region():
+    """What a region of libcarnot costs the program: each call, 20,000 of them waiting for figures meanwhile."""
+    with Agent() as agent:
+        for threads in ("1", "2"):
+            for line in run_json(BENCH / "bench-region", agent.socket_path, threads):
+                if "median_ns" in line:
+                    figure(f"region {line['name']}, {threads} threads", line["median_ns"] / 1000, "us", "<= 20", line["median_ns"] <= 20000,
+                           note=f"99 % within {line['p99_ns'] / 1000:g} us, the slowest {line['max_ns'] / 1000:g} us")
+
+
 def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     only = os.environ.get("CARNOT_BENCH_ONLY", "").split()
-    for bench in (bench_storm, bench_conservation, bench_switch_and_sample, bench_agent, bench_exposition, bench_gpu, bench_burst, bench_sampling):
+    for bench in (bench_storm, bench_conservation, bench_switch_and_sample, bench_agent, bench_exposition, bench_gpu, bench_burst, bench_sampling, bench_region):
         if only and bench.__name__ not in only:
             continue
         print(bench.__name__.replace("bench_", "").replace("_", " ") + ":", flush=True)
