@@ -76,8 +76,8 @@ static void rights_and_signals(void **state)
     signal(SIGPIPE, SIG_DFL);
     for (size_t i = 0; i < ELEMENTSOF(zeros); i++)
         assert_string_equal(status_line(text, zeros[i]), "0000000000000000");
-    for (size_t i = 0; i < ELEMENTSOF(signals); i++)
-        assert_string_equal(status_line(text, signals[i]), "0000000000000000");
+    for (size_t i = 0; i < ELEMENTSOF(signals); i++) /* glibc keeps 32 and 33 for itself: whoever started us decides */
+        assert_int_equal(strtoull(status_line(text, signals[i]), NULL, 16) & ~(3ULL << 31), 0);
     assert_string_equal(status_line(text, "NoNewPrivs"), "1");
     assert_int_equal(strtol(status_line(text, "Uid"), NULL, 10), getuid());
     assert_non_null(strstr(output_of(rig, limits), "Max core file size        0                    0 "));
