@@ -211,12 +211,16 @@ static void test_nothing_leaks(void **state)
 
 /* ---- which closed row is the last of its process ---- */
 
+/* When processes are born from now on: a pid that is used again is another process. */
+static uint64_t born_ns;
+
 static uint32_t thread_of(struct rig *rig, uint32_t pid)
 {
     uint32_t row = take(rig);
 
     assert_int_not_equal(row, BPF_ROW_NONE);
     bpf_tables_row(&rig->tables, row)->tgid = pid;
+    bpf_tables_row(&rig->tables, row)->start_boot_ns = born_ns;
     return row;
 }
 
@@ -259,6 +263,7 @@ static void test_last_row_of_a_process(void **state)
     assert_int_equal(take_ends(&rig, &ends), 1);
 
     /* Three that see the end, taken together: the last of them. */
+    born_ns++;
     a = thread_of(&rig, 5);
     b = thread_of(&rig, 5);
     c = thread_of(&rig, 5);
@@ -268,6 +273,7 @@ static void test_last_row_of_a_process(void **state)
     assert_int_equal(take_ends(&rig, &ends), 4);
 
     /* One is still on its way out when the others are taken. */
+    born_ns++;
     a = thread_of(&rig, 5);
     b = thread_of(&rig, 5);
     end_as(&rig, a, at_end);
@@ -276,6 +282,7 @@ static void test_last_row_of_a_process(void **state)
     assert_int_equal(take_ends(&rig, &ends), 1);
 
     /* A row left behind in another cgroup counts as well; one of another process does not. */
+    born_ns++;
     a = thread_of(&rig, 5);
     b = thread_of(&rig, 5);
     c = thread_of(&rig, 5);
@@ -285,6 +292,17 @@ static void test_last_row_of_a_process(void **state)
     end_as(&rig, b, at_end);
     end_as(&rig, other, SWITCH_ROW_PROCESS_ENDED);
     assert_int_equal(take_ends(&rig, &ends), 4 + 8);
+
+    /* A thread whose only slice comes after the others were taken: the end was told. The next process with its pid is
+     * another. */
+    born_ns++;
+    end_as(&rig, thread_of(&rig, 5), at_end);
+    assert_int_equal(take_ends(&rig, &ends), 1);
+    end_as(&rig, thread_of(&rig, 5), at_end);
+    assert_int_equal(take_ends(&rig, &ends), 0);
+    born_ns++;
+    end_as(&rig, thread_of(&rig, 5), at_end);
+    assert_int_equal(take_ends(&rig, &ends), 1);
     bpf_ends_done(&ends);
     rig_close(&rig);
 }
