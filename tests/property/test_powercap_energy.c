@@ -15,6 +15,7 @@
 
 #include "base/parse.h"
 #include "meter/energy.h"
+#include "random.h"
 
 #define SEED_DEFAULT   0x3c6ef372fe94f82bULL
 #define ROUNDS_DEFAULT 10000ULL
@@ -50,20 +51,9 @@ struct totals {
     uint64_t sequences, windows, flagged, failed, ambiguous, wraps, resets, suspends, steps;
 };
 
-static uint64_t rng_state;
 static struct scratch s;
 static struct topology topology;
 static int counter_fds[ZONES]; /* energy_uj of each zone */
-
-/* splitmix64 (Steele, Lea, Flood 2014) */
-static uint64_t rnd(void)
-{
-    uint64_t z = rng_state += 0x9e3779b97f4a7c15ULL;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
-}
 
 static uint64_t below(uint64_t n)
 {
@@ -291,22 +281,15 @@ static int run_sequence(struct totals *totals)
     return r;
 }
 
-static uint64_t from_env(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    uint64_t value;
-
-    return text && parse_u64(text_of(text), &value) == 0 ? value : otherwise;
-}
-
 int main(void)
 {
-    uint64_t rounds = from_env("CARNOT_PROPERTY_ROUNDS", ROUNDS_DEFAULT);
+    uint64_t rounds = ROUNDS_DEFAULT;
     struct totals totals = {0};
     int r = 0;
 
-    rng_state = from_env("CARNOT_PROPERTY_SEED", SEED_DEFAULT);
-    printf("seed %" PRIu64 "\n", rng_state);
+    rng_state = SEED_DEFAULT;
+    if (property_settings(&rng_state, &rounds) < 0)
+        return 1;
     scratch_init(&s);
     make_zones();
     for (uint64_t i = 0; i < rounds && r >= 0; i++) {
